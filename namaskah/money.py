@@ -1,0 +1,36 @@
+"""Amounts: integers only. Wallet money is in minor units (kobo), provider costs in millionths of their currency."""
+
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+MICROS = 1_000_000
+
+# How many decimals the wallet currencies we support have, and the sign a person expects.
+# CLDR shows the naira sign only in a few locales, so the signs are ours.
+MINOR_DIGITS = {"NGN": 2, "GHS": 2, "KES": 2, "ZAR": 2, "USD": 2}
+SIGNS = {"NGN": "₦", "GHS": "₵", "KES": "KSh", "ZAR": "R", "USD": "$"}
+
+
+def parse_minor(text: str, currency: str) -> int | None:
+    """'2,000' or '2000.50' as minor units; None when it is no such amount or has more decimals than the currency."""
+    cleaned = text.strip().replace(",", "").replace(" ", "").replace("\u00a0", "").removeprefix(SIGNS[currency])
+    try:
+        amount = Decimal(cleaned) * 10 ** MINOR_DIGITS[currency]
+    except InvalidOperation:
+        return None
+    if not amount.is_finite() or amount != amount.to_integral_value():
+        return None
+    return int(amount)
+
+
+def parse_micros(value: object) -> int:
+    """A provider's price ('12.5', 0.1569, 12) as millionths, half-even. Raises ValueError for anything unusable:
+    NaN, infinities, negatives, booleans and amounts past a million."""
+    if isinstance(value, bool):
+        raise ValueError("a boolean is no amount")
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"no amount: {value!r}"[:80]) from None
+    if not amount.is_finite() or not 0 <= amount <= MICROS:
+        raise ValueError(f"amount out of range: {value!r}"[:80])
+    return int((amount * MICROS).to_integral_value(ROUND_HALF_EVEN))

@@ -1,0 +1,159 @@
+"""What every upstream provider must be able to do, in our words, and the three ways it can fail.
+
+An adapter is built from plain values, speaks one wire protocol and knows nothing of Flask, of the database or
+of the other adapters. Everything above it decides by the three errors below and by nothing else:
+
+    NotSold         a definite no: nothing was bought. Release the hold, or try the next provider.
+    OutcomeUnknown  the request went out and no clear answer came back. Keep the hold, settle later.
+    ProviderDown    a read failed. Ask again later; it says nothing about any order.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class ProviderError(Exception):
+    """Base of the three decisions. `reason` is one of our own short words, safe to store and to show an operator."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail[:500]
+
+
+class NotSold(ProviderError):
+    """Definite no: the provider answered that it sold nothing, or was never reached.
+
+    Reasons: no_stock, price_moved, no_balance, bad_credentials, account_blocked, rate_limited, too_many_open,
+    not_offered, unreachable, refused.
+    """
+
+
+class OutcomeUnknown(ProviderError):
+    """The request may have been acted upon. Reasons: no_answer, bad_answer, server_error."""
+
+
+class ProviderDown(ProviderError):
+    """A read, or a repeatable command, did not work this time.
+
+    Reasons: no_answer, bad_answer, server_error, bad_credentials, rate_limited, unreachable.
+    """
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands at the provider, whatever the provider calls it."""
+
+    WAITING = "waiting"  # number live, no SMS so far
+    RECEIVED = "received"  # at least one SMS, still open
+    FINISHED = "finished"  # closed with an SMS: the provider keeps the money
+    REFUNDED = "refunded"  # closed without an SMS (cancelled, banned, timed out): the provider gave the money back
+
+
+class CloseOutcome(StrEnum):
+    """What came of asking the provider to cancel or ban an order."""
+
+    CLOSED = "closed"  # cancelled now, money back
+    ALREADY_CLOSED = "already_closed"  # was closed before without an SMS
+    HAS_SMS = "has_sms"  # refused: an SMS arrived; read the order and take it
+    TOO_EARLY = "too_early"  # refused for now; ask again at `retry_at` or a little later
+    NOT_FOUND = "not_found"  # the provider knows no such order
+
+
+@dataclass(frozen=True)
+class Sms:
+    """One message as the provider gives it. `provider_id` and `received_at` only where the protocol has them."""
+
+    text: str
+    code: str | None = None
+    sender: str | None = None
+    received_at: datetime | None = None
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """One number at the provider. Cost is in millionths of the provider's currency; phone is E.164 with `+`."""
+
+    provider_ref: str
+    phone: str
+    service: str  # the provider's own code
+    country: str  # the provider's own code
+    status: OrderStatus = OrderStatus.WAITING
+    operator: str | None = None
+    cost_micros: int | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    messages: tuple[Sms, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quote:
+    """One thing a provider sells. `rate` is the share of orders that got an SMS, in hundredths of a percent (0…10000)."""
+
+    service: str  # the provider's own code
+    country: str  # the provider's own code
+    operator: str  # "any", or the provider's own name
+    cost_micros: int
+    stock: int
+    rate: int | None = None
+
+
+@dataclass(frozen=True)
+class Closing:
+    """Answer to cancel() and ban()."""
+
+    outcome: CloseOutcome
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the provider's contract says about time; each adapter states where it has it from."""
+
+    window_seconds: int  # how long an order waits for its SMS when the provider names no expiry
+    cancel_lock_seconds: int  # no cancel during the first seconds after the purchase
+    listing_lag_seconds: int  # a fresh order may take this long to show up in list_orders()
+    min_seconds_between_calls: float  # below this the provider answers 429
+    can_ban: bool = True
+    can_ask_again: bool = True
+    lists_closed_orders: bool = False  # list_orders() also shows orders that ended a short time ago
+
+
+class Provider(Protocol):
+    """One upstream. Every method makes at most one outbound call unless it says otherwise."""
+
+    name: str  # our key for it: "fivesim", "herosms"
+    protocol: str  # which code column of the directory it reads: "fivesim" or "sms_activate"
+    currency: str  # ISO 4217 code its costs and balance are in
+    rules: Rules
+
+    def quotes(self, services: Iterable[str], countries: Iterable[str]) -> list[Quote]:
+        """Everything on sale among these provider codes. Several calls allowed. Raises ProviderDown."""
+
+    def buy(self, service: str, country: str, operator: str, max_cost_micros: int) -> Order:
+        """Buy one number now, paying at most `max_cost_micros`. Raises NotSold or OutcomeUnknown, nothing else."""
+
+    def get_order(self, provider_ref: str) -> Order | None:
+        """One order with its messages; None when the provider says it knows none. Raises ProviderDown."""
+
+    def list_orders(self) -> list[Order]:
+        """Open orders (and recently closed ones where the protocol lists them), messages included where the
+        listing has them. Raises ProviderDown."""
+
+    def ask_again(self, provider_ref: str) -> bool:
+        """Ask for another SMS on the same number; False when the provider refuses. Raises ProviderDown."""
+
+    def finish(self, provider_ref: str) -> None:
+        """Close an order that got its SMS; closing twice is fine. Raises ProviderDown."""
+
+    def cancel(self, provider_ref: str) -> Closing:
+        """Give the number back. Safe to repeat. Raises ProviderDown."""
+
+    def ban(self, provider_ref: str) -> Closing:
+        """Give the number back because the service had seen it before. Safe to repeat. Raises ProviderDown."""
+
+    def balance_micros(self) -> int:
+        """What can still be spent, in millionths of `currency`. Raises ProviderDown."""
