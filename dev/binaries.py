@@ -6,6 +6,7 @@ import platform
 import pwd
 import shutil
 import subprocess
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,14 +101,20 @@ def reachable_copy(binaries: Path, user: str | None) -> Path:
 
 
 def reachable_folder(folder: Path, user: str | None) -> Path:
-    """`folder` if `user` can enter it, else a folder of root's of the same purpose, the same one at each start."""
-    if user is None or _can_enter(folder, user):
+    """`folder` if `user` can get there, else one of root's that `folder` becomes a link to; neither made yet.
+
+    A clone below /root is such a case: PostgreSQL's account may not enter it.
+    """
+    if folder.is_symlink():
+        folder.readlink().parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return folder.readlink()
+    if user is None or _can_enter(folder.parent, user):
         return folder
-    away = ROOT_FOLDER / f"data-{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     _make_root_folder()
-    away.mkdir(exist_ok=True)
+    away = Path(tempfile.mkdtemp(prefix="data-", dir=ROOT_FOLDER))
     away.chmod(0o755)
-    return away
+    folder.symlink_to(away / folder.name)
+    return away / folder.name
 
 
 def _make_root_folder() -> None:

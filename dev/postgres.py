@@ -29,10 +29,14 @@ class Postgres:
     process: subprocess.Popen[bytes]
     cluster: Path
     _lock: IO[str]
+    _litter: Path | None
 
     def stop(self) -> None:
         """Fast shutdown: open connections are cut, everything committed is on disk. Twice is harmless."""
         stop(self.process, signal.SIGINT, seconds=8)
+        if self._litter:
+            shutil.rmtree(self.cluster.parent, ignore_errors=True)
+            self._litter.unlink(missing_ok=True)
         self._lock.close()
 
 
@@ -44,11 +48,11 @@ def start_postgres(data: Path, *, durable: bool = True) -> Postgres:
     """
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True)
-    held = lock(data / "postgres.lock")
+    user = binaries.postgres_account()
+    programs = binaries.reachable_copy(binaries.find_postgres(), user)
+    cluster = binaries.reachable_folder(data / "postgres", user)
+    held = lock(cluster.with_name("postgres.lock"))
     try:
-        user = binaries.postgres_account()
-        programs = binaries.reachable_copy(binaries.find_postgres(), user)
-        cluster = binaries.reachable_folder(data, user) / "postgres"
         _stop_leftover(cluster)
         access = read_access(data / "postgres.json")
         if not (cluster / "PG_VERSION").exists():
@@ -58,7 +62,9 @@ def start_postgres(data: Path, *, durable: bool = True) -> Postgres:
     except BaseException:
         held.close()
         raise
-    return Postgres(_url(port, access.password), process, cluster, held)
+    # What lies in the caller's folder is his to keep; a throwaway cluster elsewhere nobody would ever find.
+    litter = data / "postgres" if not durable and (data / "postgres").is_symlink() else None
+    return Postgres(_url(port, access.password), process, cluster, held, litter)
 
 
 def _url(port: int, password: str, database: str = DATABASE) -> str:
@@ -123,7 +129,10 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str
             _make_database(port, password)
         except psycopg2.OperationalError as error:
             if "authentication failed" in str(error):
-                raise StartError(f"PostgreSQL on port {port} refuses the password kept for it: {error}") from error
+                raise StartError(
+                    f"The PostgreSQL on port {port} refuses the password kept in postgres.json. Remove the data "
+                    "folder to start anew, without what is in it."
+                ) from error
             if monotonic() > until:
                 raise StartError(f"PostgreSQL on port {port} does not answer: {error}") from error
             sleep(0.02)
