@@ -1,0 +1,178 @@
+"""Every setting there is: its name, type, default and one line of why. Read from the environment, once, at start.
+
+`load()` reports all faults together, so that nobody mends one only to meet the next.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from namaskah.money import MINOR_DIGITS
+
+REQUIRED = object()
+
+
+class ConfigError(Exception):
+    """The environment does not make a usable configuration. The message lists every fault, one a line."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One environment variable. `parse` raises ValueError with a sentence that says what is wanted."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    why: str
+
+
+def text(value: str) -> str:
+    return value.strip()
+
+
+def integer(value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError("a whole number is wanted") from None
+
+
+def yes_no(value: str) -> bool:
+    if value.lower() not in {"yes", "no", "true", "false", "1", "0"}:
+        raise ValueError("yes or no is wanted")
+    return value.lower() in {"yes", "true", "1"}
+
+
+def pairs(value: str) -> dict[str, str]:
+    """'a=x,b=y' as a dictionary; the values may contain '='."""
+    found: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in value.split(","))):
+        key, separator, rest = item.partition("=")
+        if not separator or not key.strip() or not rest.strip():
+            raise ValueError("name=value pairs are wanted, separated by commas")
+        found[key.strip()] = rest.strip()
+    return found
+
+
+def rates(value: str) -> dict[str, Decimal]:
+    try:
+        found = {key: Decimal(rate) for key, rate in pairs(value).items()}
+    except InvalidOperation:
+        raise ValueError("decimal rates are wanted, as in USD=1600,EUR=1750") from None
+    if any(not rate.is_finite() or rate <= 0 for rate in found.values()):
+        raise ValueError("every rate must be above zero")
+    return found
+
+
+def environment(value: str) -> str:
+    if value not in {"development", "test", "production"}:
+        raise ValueError("development, test or production is wanted")
+    return value
+
+
+def currency(value: str) -> str:
+    if value not in MINOR_DIGITS:
+        raise ValueError(f"one of {', '.join(MINOR_DIGITS)} is wanted")
+    return value
+
+
+def database_url(value: str) -> str:
+    """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3; our web processes speak psycopg2."""
+    if not re.match(r"postgres(ql)?(\+psycopg2)?://", value):
+        raise ValueError("a PostgreSQL address is wanted, as in postgresql://user:password@host/name")
+    return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
+
+
+def web_url(value: str) -> str:
+    if not re.match(r"https?://[^/\s]+", value):
+        raise ValueError("an http or https address is wanted")
+    return value.rstrip("/")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    # Where we run
+    Setting("ENVIRONMENT", environment, "production", "development shows /dev pages and allows plain http"),
+    Setting("SECRET_KEY", text, REQUIRED, "signs cookies and mailed links; at least 32 random characters"),
+    Setting("BASE_URL", web_url, REQUIRED, "our public address; links in mails and Paystack's way back use it"),
+    Setting("HOST", text, "127.0.0.1", "address the web server listens on"),
+    Setting("PORT", integer, 8000, "port the web server listens on"),
+    Setting("WEB_WORKERS", integer, 2, "web processes; each serves thousands of open live pages"),
+    Setting("PROXY_HOPS", integer, 0, "reverse proxies in front of us whose X-Forwarded headers we believe"),
+    Setting("LOG_LEVEL", text, "INFO", "DEBUG, INFO, WARNING or ERROR"),
+    Setting("SENTRY_DSN", text, "", "where crashes are reported; empty switches reporting off"),
+    # What we stand on
+    Setting("DATABASE_URL", database_url, REQUIRED, "PostgreSQL 15 or newer; everything that matters is in it"),
+    Setting("DATABASE_POOL_SIZE", integer, 10, "database connections each process keeps"),
+    Setting("REDIS_URL", text, REQUIRED, "Redis 7 or Valkey: limits, cache and live push; may be lost at any time"),
+    # Mail
+    Setting("MAIL_SERVER", text, "localhost", "SMTP host that takes our mail"),
+    Setting("MAIL_PORT", integer, 25, "its port"),
+    Setting("MAIL_USERNAME", text, "", "its user, if it asks for one"),
+    Setting("MAIL_PASSWORD", text, "", "its password, if it asks for one"),
+    Setting("MAIL_USE_TLS", yes_no, False, "STARTTLS before logging in"),
+    Setting("MAIL_FROM", text, "Namaskah <hello@localhost>", "sender of our mails"),
+    Setting("SUPPORT_EMAIL", text, "support@localhost", "address shown where a person may need help"),
+    # Money
+    Setting("WALLET_CURRENCY", currency, "NGN", "the one currency of all wallets; never change it later"),
+    Setting("TOP_UP_MIN_MINOR", integer, 50_000, "smallest top-up, in minor units"),
+    Setting("TOP_UP_MAX_MINOR", integer, 20_000_000, "largest top-up, in minor units"),
+    Setting("PAYSTACK_SECRET_KEY", text, "", "Paystack's secret key; top-ups are closed without it"),
+    Setting("PAYSTACK_BASE_URL", web_url, "https://api.paystack.co", "Paystack's API, or the sandbox's"),
+    # Providers
+    Setting("FIVESIM_TOKEN", text, "", "5sim's API key (5sim protocol); the provider is off without it"),
+    Setting("FIVESIM_BASE_URL", web_url, "https://5sim.net/v1", "5sim's API, or the sandbox's"),
+    Setting("SMS_ACTIVATE_PROVIDERS", pairs, {}, "name=address of each provider that speaks the SMS-Activate protocol"),
+    Setting("SMS_ACTIVATE_KEYS", pairs, {}, "name=key for the same providers"),
+    Setting("PROVIDER_CURRENCIES", pairs, {}, "name=currency of a provider's account where it is not USD"),
+    Setting("PROVIDER_WEBHOOK_TOKEN", text, "", "secret in the address providers push SMS to; empty closes it"),
+    # Prices: cost × rate × (1 + margin), rounded up to the step
+    Setting("FX_RATES", rates, {"USD": Decimal(1600)}, "wallet currency for one unit of a provider's currency"),
+    Setting("MARGIN_PERCENT", integer, 60, "added to the converted cost"),
+    Setting("MIN_MARGIN_PERCENT", integer, 5, "the least we keep when a dearer provider steps in at the price shown"),
+    Setting("PRICE_STEP_MINOR", integer, 1_000, "prices are rounded up to a multiple of this"),
+    Setting("CATALOGUE_SYNC_SECONDS", integer, 300, "how often the providers' price lists are read"),
+    Setting("OFFER_FRESH_SECONDS", integer, 1_200, "offers not confirmed for this long are not sold"),
+    # Rules
+    Setting("MAX_OPEN_ACTIVATIONS", integer, 20, "numbers one customer may have waiting at once"),
+    Setting("DAILY_BUY_LIMIT", integer, 500, "numbers one customer may buy in 24 hours"),
+    Setting("POLICY_VERSION", text, "2026-11-01", "version of the policies that new customers accept"),
+    # Development
+    Setting("SANDBOX_URL", text, "", "the sandbox's own page; production refuses to start with it"),
+)
+
+
+def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """All settings as Flask configuration keys. Raises ConfigError naming every missing or wrong one."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for setting in SETTINGS:
+        raw = environ.get(setting.name, "")
+        if raw == "" and setting.default is REQUIRED:
+            faults.append(f"{setting.name} is missing: {setting.why}")
+            continue
+        try:
+            values[setting.name] = setting.parse(raw) if raw else setting.default
+        except ValueError as error:
+            faults.append(f"{setting.name} is wrong: {error}")
+    faults += _contradictions(values)
+    if faults:
+        raise ConfigError("The settings are not usable:\n  " + "\n  ".join(faults))
+    return values
+
+
+def _contradictions(values: dict[str, Any]) -> list[str]:
+    faults = []
+    if values.get("ENVIRONMENT") == "production":
+        if len(values.get("SECRET_KEY", "")) < 32:
+            faults.append("SECRET_KEY is too short for production: 32 random characters or more")
+        if values.get("SANDBOX_URL"):
+            faults.append("SANDBOX_URL is set: the sandbox hands out money and must never run beside production")
+        if not values.get("BASE_URL", "https:").startswith("https:"):
+            faults.append("BASE_URL must start with https in production")
+    missing = set(values.get("SMS_ACTIVATE_PROVIDERS", {})) - set(values.get("SMS_ACTIVATE_KEYS", {}))
+    faults += [f"SMS_ACTIVATE_KEYS has no key for {name}" for name in sorted(missing)]
+    return faults

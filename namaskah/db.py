@@ -1,0 +1,74 @@
+"""The database handle and `transaction()`, the only way to commit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import MetaData
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import DeclarativeBase
+
+
+class Base(DeclarativeBase):
+    # Constraints are named by rule, so that code can tell which one a race has violated.
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+# expire_on_commit is off: what was read stays readable during the provider call that follows a commit,
+# without opening a new transaction around it.
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """Commit at the end, roll back on any error, refuse to nest.
+
+    Raises RuntimeError when one is open already: a verb that opens its own must not be called inside another.
+    """
+    if in_transaction():
+        raise RuntimeError("a transaction is open already")
+    db.session.info["transaction_open"] = True
+    try:
+        yield
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    finally:
+        db.session.info["transaction_open"] = False
+
+
+def in_transaction() -> bool:
+    """Whether the caller is inside `transaction()`."""
+    return bool(db.session.info.get("transaction_open", False))
+
+
+def require_transaction() -> None:
+    """Raise RuntimeError outside `transaction()`: ledger verbs compose inside the caller's, they never open one."""
+    if not in_transaction():
+        raise RuntimeError("this must run inside transaction()")
+
+
+def leave_database() -> None:
+    """Give the connection back before a slow call to somebody else. Raises RuntimeError inside a transaction().
+
+    A provider that takes ten seconds must hold neither a lock nor a pooled connection.
+    """
+    if in_transaction():
+        raise RuntimeError("no call to the outside inside a transaction")
+    db.session.rollback()
+
+
+def violated(error: IntegrityError) -> str | None:
+    """Name of the constraint that a statement ran into."""
+    diagnostics: Any = getattr(error.orig, "diag", None)
+    return getattr(diagnostics, "constraint_name", None)

@@ -1,0 +1,246 @@
+"""What moves money: every verb of the double-entry ledger, and nothing else does.
+
+Each verb runs inside the caller's `transaction()`, is told the business reference it acts for ("activation:7"), makes
+its idempotency key from it and does nothing the second time; it returns whether it moved money now. PostgreSQL refuses
+unbalanced transactions, changed or deleted entries and overdrafts (migrations/versions/*_ledger.py), so a mistake here
+becomes an error, never a wrong balance.
+
+Sign: what we owe is positive (a customer's money), what we own or have spent is negative. Wallet amounts are in minor
+units (scale 2), provider amounts in millionths of the provider's currency (scale 6).
+Locks: the caller's own row first, then the accounts; entries are written in account-id order by every verb.
+"""
+
+from dataclasses import dataclass
+
+from flask import current_app
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.exc import IntegrityError
+
+from namaskah.db import db, require_transaction, violated
+from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
+
+WALLET_SCALE = 2
+PROVIDER_SCALE = 6
+
+
+class InsufficientFunds(Exception):
+    """The account would go below zero. The transaction it happened in cannot go on."""
+
+
+class UnknownHold(Exception):
+    """There is no hold for this reference, or it was resolved the other way already."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose account, by meaning; its row is made when money first touches it."""
+
+    kind: str
+    currency: str
+    user_id: int | None = None
+    provider: str | None = None
+
+    @property
+    def scale(self) -> int:
+        return PROVIDER_SCALE if self.provider else WALLET_SCALE
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A wallet as its owner sees it, in minor units."""
+
+    available_minor: int
+    held_minor: int
+    currency: str
+
+
+def balance(user_id: int) -> Balance:
+    """What a user can spend and what is held; zero for who never had money."""
+    currency = _wallet_currency()
+    rows = db.session.execute(
+        select(LedgerAccount.kind, LedgerAccount.balance).where(
+            LedgerAccount.user_id == user_id, LedgerAccount.currency == currency
+        )
+    ).all()
+    amounts = {kind: amount for kind, amount in rows}
+    return Balance(amounts.get("user_available") or 0, amounts.get("user_held") or 0, currency)
+
+
+def top_up(user_id: int, reference: str, amount_minor: int, fees_minor: int = 0) -> bool:
+    """Credit money that the gateway has confirmed. `fees_minor` is the part the gateway keeps from us."""
+    return _post(
+        "top_up",
+        reference,
+        {
+            _user("user_available", user_id): amount_minor,
+            _house("gateway_clearing"): fees_minor - amount_minor,
+            _house("gateway_fees"): -fees_minor,
+        },
+    )
+
+
+def hold(user_id: int, reference: str, amount_minor: int) -> bool:
+    """Set money aside for a purchase. Raises InsufficientFunds, and then the caller's transaction must end."""
+    return _post(
+        "hold",
+        reference,
+        {_user("user_available", user_id): -amount_minor, _user("user_held", user_id): amount_minor},
+    )
+
+
+def capture(user_id: int, reference: str, amount_minor: int) -> bool:
+    """Take held money: the goods were delivered. Raises UnknownHold without a hold, or after a release."""
+    _require_hold(reference, amount_minor, unless="release")
+    return _post(
+        "capture",
+        reference,
+        {_user("user_held", user_id): -amount_minor, _house("revenue"): amount_minor},
+    )
+
+
+def release(user_id: int, reference: str, amount_minor: int, note: str = "") -> bool:
+    """Give held money back. Raises UnknownHold without a hold, or after a capture."""
+    _require_hold(reference, amount_minor, unless="capture")
+    return _post(
+        "release",
+        reference,
+        {_user("user_held", user_id): -amount_minor, _user("user_available", user_id): amount_minor},
+        note=note,
+    )
+
+
+def refund(user_id: int, reference: str, amount_minor: int, actor: str, note: str) -> bool:
+    """Give captured money back, once and whole. Raises UnknownHold when nothing was captured for the reference."""
+    if _amount_of("capture", reference) is None:
+        raise UnknownHold(reference)
+    return _post(
+        "refund",
+        reference,
+        {_house("revenue"): -amount_minor, _user("user_available", user_id): amount_minor},
+        actor=actor,
+        note=note,
+    )
+
+
+def adjust(user_id: int, reference: str, amount_minor: int, actor: str, note: str) -> bool:
+    """Add to (positive) or take from (negative) a wallet by hand. Raises ValueError without a reason."""
+    if not note.strip():
+        raise ValueError("an adjustment needs a reason")
+    return _post(
+        "adjustment",
+        reference,
+        {_user("user_available", user_id): amount_minor, _house("promo"): -amount_minor},
+        actor=actor,
+        note=note,
+    )
+
+
+def provider_charge(provider: str, currency: str, reference: str, cost_micros: int) -> bool:
+    """The provider took the cost of an order from our balance there."""
+    return _post(
+        "provider_charge", reference, _between("provider_cost", "provider_float", provider, currency, cost_micros)
+    )
+
+
+def provider_refund_due(provider: str, currency: str, reference: str, cost_micros: int) -> bool:
+    """An order ended without delivery: from now on the provider owes us its cost."""
+    entries = _between("provider_receivable", "provider_cost", provider, currency, cost_micros)
+    return _post("provider_refund_due", reference, entries)
+
+
+def provider_refund(provider: str, currency: str, reference: str, cost_micros: int) -> bool:
+    """The provider gave the cost of an undelivered order back."""
+    entries = _between("provider_float", "provider_receivable", provider, currency, cost_micros)
+    return _post("provider_refund", reference, entries)
+
+
+def provider_kept(provider: str, currency: str, reference: str, cost_micros: int) -> bool:
+    """The provider will not give it back (it delivered, too late for the customer): what it owed is our cost."""
+    entries = _between("provider_cost", "provider_receivable", provider, currency, cost_micros)
+    return _post("provider_kept", reference, entries)
+
+
+def provider_balance(provider: str, currency: str, reference: str, difference_micros: int, note: str) -> bool:
+    """Bring our picture of a provider's balance to what it reports: money paid in there, or a difference that somebody
+    has to explain."""
+    entries = _between("provider_float", "suspense", provider, currency, difference_micros)
+    return _post("provider_balance", reference, entries, note=note)
+
+
+def _between(to: str, source: str, provider: str, currency: str, micros: int) -> dict[Account, int]:
+    """`micros` from one of a provider's accounts to another; these hold what is ours, so having more is more negative."""
+    return {
+        Account(to, currency, provider=provider): -micros,
+        Account(source, currency, provider=provider): micros,
+    }
+
+
+def _user(kind: str, user_id: int) -> Account:
+    return Account(kind, _wallet_currency(), user_id=user_id)
+
+
+def _house(kind: str) -> Account:
+    return Account(kind, _wallet_currency())
+
+
+def _wallet_currency() -> str:
+    return str(current_app.config["WALLET_CURRENCY"])
+
+
+def _post(kind: str, reference: str, amounts: dict[Account, int], *, actor: str = "system", note: str = "") -> bool:
+    """Write one transaction and its entries, unless it was written before."""
+    require_transaction()
+    written = db.session.execute(
+        pg_insert(LedgerTransaction)
+        .values(kind=kind, idempotency_key=f"{kind}:{reference}", reference=reference, actor=actor, note=note)
+        .on_conflict_do_nothing(index_elements=["idempotency_key"])
+        .returning(LedgerTransaction.id)
+    ).scalar_one_or_none()
+    if written is None:
+        return False
+    lines = sorted((_account_id(account), amount) for account, amount in amounts.items() if amount)
+    try:
+        db.session.execute(
+            insert(LedgerEntry),
+            [{"transaction_id": written, "account_id": account, "amount": amount} for account, amount in lines],
+        )
+    except IntegrityError as error:
+        if violated(error) == "ck_ledger_accounts_not_negative":
+            raise InsufficientFunds(reference) from None
+        raise
+    return True
+
+
+def _account_id(account: Account) -> int:
+    """Row of an account, made on first use. Two at once: one inserts, the other finds it."""
+    values = {
+        "kind": account.kind,
+        "user_id": account.user_id,
+        "provider": account.provider,
+        "currency": account.currency,
+    }
+    found = select(LedgerAccount.id).filter_by(**values)
+    known = db.session.scalar(found)
+    if known is None:
+        start = 0 if account.user_id else None
+        db.session.execute(
+            pg_insert(LedgerAccount).values(**values, scale=account.scale, balance=start).on_conflict_do_nothing()
+        )
+        known = db.session.scalars(found).one()
+    return known
+
+
+def _amount_of(kind: str, reference: str) -> int | None:
+    """What a transaction moved (sum of its positive entries), or None when there is none."""
+    amounts = db.session.scalars(
+        select(LedgerEntry.amount)
+        .join(LedgerTransaction)
+        .where(LedgerTransaction.idempotency_key == f"{kind}:{reference}", LedgerEntry.amount > 0)
+    ).all()
+    return sum(amounts) if amounts else None
+
+
+def _require_hold(reference: str, amount_minor: int, unless: str) -> None:
+    if _amount_of("hold", reference) != amount_minor or _amount_of(unless, reference) is not None:
+        raise UnknownHold(reference)
