@@ -1,0 +1,6 @@
+"""Upstreams that sell numbers. `base` is what we ask of each and the three ways it may fail; one adapter per protocol:
+
+fivesim         5sim.net
+sms_activate    the SMS-Activate protocol, with sms_activate_answers (what its words mean) and price_lists (its shapes)
+answers         what every adapter needs to read an answer it does not trust
+"""

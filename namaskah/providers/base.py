@@ -39,7 +39,8 @@ class OutcomeUnknown(ProviderError):
 class ProviderDown(ProviderError):
     """A read, or a repeatable command, did not work this time.
 
-    Reasons: no_answer, bad_answer, server_error, bad_credentials, rate_limited, unreachable.
+    Reasons: no_answer, bad_answer, server_error, bad_credentials, rate_limited, unreachable, and those of NotSold where
+    a provider refuses a read in such words (account_blocked, refused...).
     """
 
 
@@ -75,7 +76,12 @@ class Sms:
 
 @dataclass(frozen=True)
 class Order:
-    """One number at the provider. Cost is in millionths of the provider's currency; phone is E.164 with `+`."""
+    """One number at the provider. Cost is in millionths of the provider's currency; phone is E.164 with `+`.
+
+    buy() and list_orders() always give phone, service and country. get_order() leaves them empty where the protocol's
+    status call does not repeat them. cost_micros is None where the protocol does not say it, created_at and expires_at
+    are None where it does not say them, or says them without a time zone.
+    """
 
     provider_ref: str
     phone: str
@@ -91,7 +97,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Quote:
-    """One thing a provider sells. `rate` is the share of orders that got an SMS, in hundredths of a percent (0…10000)."""
+    """One thing on sale. `rate` is the share of orders that got an SMS, in hundredths of a percent (0…10000)."""
 
     service: str  # the provider's own code
     country: str  # the provider's own code
@@ -103,7 +109,7 @@ class Quote:
 
 @dataclass(frozen=True)
 class Closing:
-    """Answer to cancel() and ban()."""
+    """Answer to cancel() and ban(). Where a provider names no `retry_at`, Rules.cancel_lock_seconds is all there is."""
 
     outcome: CloseOutcome
     retry_at: datetime | None = None
