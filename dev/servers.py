@@ -5,9 +5,10 @@ with servers(Path(".data")) as running:
 """
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev.postgres import Postgres, start_postgres
@@ -23,6 +24,8 @@ class Servers:
 
     database_url: str
     redis_url: str
+    embedded: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    """The processes we started for them, by name; none for a server of the environment."""
 
 
 @contextmanager
@@ -33,14 +36,15 @@ def servers(data: Path, *, durable: bool = True) -> Iterator[Servers]:
     them. `data` keeps cluster, ports and passwords for the next start; `durable=False` is for tests.
     Raises StartError with a message for a person.
     """
+    embedded: dict[str, subprocess.Popen[bytes]] = {}
     with ExitStack() as running:
         database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
         if not database_url:
             postgres = start_postgres(data, durable=durable)
             running.callback(postgres.stop)
-            database_url = postgres.url
+            database_url, embedded["postgres"] = postgres.url, postgres.process
         if not redis_url:
             redis = start_redis(data)
             running.callback(redis.stop)
-            redis_url = redis.url
-        yield Servers(database_url, redis_url)
+            redis_url, embedded["redis"] = redis.url, redis.process
+        yield Servers(database_url, redis_url, embedded)
