@@ -67,6 +67,12 @@ def start_postgres(data: Path, *, durable: bool = True) -> Postgres:
     return Postgres(_url(port, access.password), process, cluster, held, litter)
 
 
+def remembered_postgres(data: Path) -> str:
+    """Where the server of `data` listens when another process has it running."""
+    access = read_access(data / "postgres.json")
+    return _url(access.port or 0, access.password)
+
+
 def _url(port: int, password: str, database: str = DATABASE) -> str:
     return f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{database}"
 

@@ -43,7 +43,17 @@ def start_redis(data: Path) -> Redis:
     except BaseException:
         held.close()
         raise
-    return Redis(f"redis://:{access.password}@127.0.0.1:{port}/0", process, held)
+    return Redis(_url(port, access.password), process, held)
+
+
+def remembered_redis(data: Path) -> str:
+    """Where the server of `data` listens when another process has it running."""
+    access = read_access(data / "redis.json")
+    return _url(access.port or 0, access.password)
+
+
+def _url(port: int, password: str) -> str:
+    return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
 def _start(data: Path, access: Access) -> tuple[subprocess.Popen[bytes], int]:

@@ -31,11 +31,9 @@ def main() -> int:
 def run(screen: Screen) -> NoReturn:
     """Servers first, then what stands on them; watches for ever, so it ends by an exception only."""
     settings = development(os.environ, ROOT, DATA)
-    # Those of .env count like those of the environment.
-    os.environ.update({name: settings[name] for name in ("DATABASE_URL", "REDIS_URL") if name in settings})
     with ExitStack() as stack:
         with screen.step("PostgreSQL and Redis"):
-            running = stack.enter_context(servers(DATA))
+            running = stack.enter_context(servers(DATA, environ=settings))
         settings |= {"DATABASE_URL": running.database_url, "REDIS_URL": running.redis_url}
         check_ports(settings)
         verbose = settings.get("VERBOSE", "0") not in ("0", "no", "false")

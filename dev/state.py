@@ -11,6 +11,10 @@ from typing import IO
 from dev.process import StartError
 
 
+class InUse(StartError):
+    """Another live process uses this data folder."""
+
+
 @dataclass(frozen=True)
 class Access:
     """Where a server listened last and with which password."""
@@ -45,7 +49,7 @@ def write_private(file: Path, text: str) -> None:
 def lock(file: Path) -> IO[str]:
     """Hold `file` locked until the returned handle is closed or this process dies, however it dies.
 
-    Raises StartError when another live process holds it, naming that process.
+    Raises InUse when another live process holds it, naming that process.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = file.open("a+")
@@ -55,7 +59,7 @@ def lock(file: Path) -> IO[str]:
         handle.seek(0)
         holder = handle.read().strip()
         handle.close()
-        raise StartError(f"{file.parent} is in use by process {holder}: stop that one first.") from None
+        raise InUse(f"{file.parent} is in use by process {holder}: stop that one first.") from None
     handle.truncate(0)
     handle.write(str(os.getpid()))
     handle.flush()

@@ -17,7 +17,7 @@ from redis import Redis
 
 from dev.binaries import reachable_folder
 from dev.process import StartError, is_running
-from dev.servers import servers, start_postgres, start_redis
+from dev.servers import servers, shared_servers, start_postgres, start_redis
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +124,16 @@ def test_two_runs_cannot_share_a_folder(data: Path) -> None:
         assert Redis.from_url(running.url).ping()
     finally:
         running.stop()
+
+
+def test_a_command_beside_make_run_uses_its_servers_and_alone_starts_them(data: Path) -> None:
+    with servers(data, durable=False, environ={}) as running:
+        with shared_servers(data, {}) as shared:
+            assert (shared.database_url, shared.redis_url) == (running.database_url, running.redis_url)
+        assert query(running.database_url, "SELECT 1") == [(1,)]
+    with shared_servers(data, {}) as alone:
+        assert query(alone.database_url, "SELECT 1") == [(1,)]
+    assert processes_of(data) == []
 
 
 PARENT = """

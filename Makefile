@@ -1,0 +1,97 @@
+# What one does with this project. A fresh machine needs Python 3.11 or newer, make and git, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+FLASK := $(BIN)/python -m dev.command
+TRANSLATED := $(VENV)/.translated
+POT := $(VENV)/messages.pot
+LINTED := dev namaskah tests $(wildcard bench wsgi.py gunicorn.conf.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test tests lint css css-check translations translations-check migrations-check lock bench soak \
+	migration demo-passwords clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) $(TRANSLATED) ## start everything here; PORT, SANDBOX_PORT, SANDBOX_SMTP_PORT choose ports, VERBOSE=1 shows all output
+	@exec $(BIN)/python -m dev.run
+
+test: lint tests ## lint, then the whole test suite with its coverage
+
+tests: $(INSTALLED) $(TRANSLATED) ## the test suite alone
+	@$(BIN)/python -m pytest -n 2 -m "not soak" --cov --cov-report=term
+
+lint: $(INSTALLED) css-check translations-check migrations-check ## style, types, templates, migrations, freshness of what is compiled
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/djlint --quiet --lint namaskah/templates
+
+css: ## compile assets/app.css into namaskah/static/app.css (needs Node)
+	@npm ci --silent --no-audit --no-fund
+	@npm run --silent css
+
+css-check: ## fail when the compiled style sheet is not what its sources make (skipped without Node)
+	@if ! command -v npx >/dev/null; then echo "css-check: skipped, there is no Node here"; \
+	elif [ ! -f namaskah/static/app.css ]; then echo "namaskah/static/app.css is missing: run make css"; exit 1; \
+	else \
+		set -e; [ -d node_modules ] || npm ci --silent --no-audit --no-fund; \
+		fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; \
+		npx --no-install tailwindcss -i assets/app.css -o "$$fresh" --minify >/dev/null 2>&1; \
+		cmp -s "$$fresh" namaskah/static/app.css || { echo "namaskah/static/app.css is stale: run make css"; exit 1; }; \
+	fi
+
+translations: $(INSTALLED) ## bring translations/*.po up to date with the sources, and compile them
+	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .
+	@$(BIN)/pybabel -q update -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete
+	@$(BIN)/pybabel -q compile -d translations
+	@touch $(TRANSLATED)
+
+translations-check: $(INSTALLED)
+	@[ ! -f babel.cfg ] || { set -e; \
+		$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .; \
+		$(BIN)/pybabel -q update --check -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete \
+			|| { echo "translations are stale: run make translations"; exit 1; }; }
+
+# Compiled catalogues are not kept in git.
+$(TRANSLATED): $(INSTALLED) $(wildcard translations/*/LC_MESSAGES/*.po)
+	@[ ! -d translations ] || $(BIN)/pybabel -q compile -d translations
+	@touch $@
+
+migrations-check: $(INSTALLED)
+	@$(BIN)/python -m dev.migrations
+
+migration: $(INSTALLED) ## write a migration for changed models: make migration name="add rentals"
+	@[ -n "$(name)" ] || { echo 'say what it does: make migration name="add rentals"'; exit 1; }
+	@$(FLASK) db upgrade
+	@$(FLASK) db migrate -m "$(name)"
+
+lock: $(INSTALLED) ## compile requirements*.in into requirements*.txt, with hashes
+	@for name in requirements requirements-dev; do \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+			--custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; \
+	done
+
+bench: $(INSTALLED) ## measure the pages, the purchase and the live push
+	@$(BIN)/python -m bench
+
+soak: $(INSTALLED) $(TRANSLATED) ## tests that kill processes at random moments, minutes long
+	@$(BIN)/python -m pytest -m soak -v
+
+demo-passwords: $(INSTALLED) ## give the demo accounts new passwords and show them
+	@$(FLASK) demo passwords
+
+clean: ## remove what tools left; keeps .venv and the data of make run (.data)
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov test-artifacts node_modules .coverage .coverage.*
+	@find . -path ./$(VENV) -prune -o -path ./.data -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+$(INSTALLED): requirements-dev.txt
+	@command -v "$(PYTHON)" >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed and $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python lacks its venv module: install the package python3-venv (as root: apt-get install python3-venv)"; exit 1; }
+	@echo "Installing what requirements-dev.txt lists into $(VENV): this takes about a minute"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
