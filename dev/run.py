@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / ".data"
 FLASK = (sys.executable, "-m", "flask", "--app", "wsgi")
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::", "")
 
 
 def main() -> int:
@@ -46,7 +47,11 @@ def run(screen: Screen) -> NoReturn:
 
 def check_ports(settings: dict[str, str]) -> None:
     """Raises StartError naming every port that is taken and the setting that changes it."""
-    taken = [name for name in PORTS if not port_is_free(int(settings[name]))]
+    taken = [
+        name
+        for name in PORTS
+        if not port_is_free(int(settings[name]), web_host(settings) if name == "PORT" else LOOPBACK)
+    ]
     if taken:
         lines = [f"Port {settings[name]} is taken: choose another with {name}=…" for name in taken]
         example = " ".join(f"{name}={int(settings[name]) + 100}" for name in taken)
@@ -61,7 +66,7 @@ def prepare(screen: Screen, supervisor: Supervisor, settings: dict[str, str]) ->
     with screen.step("services and countries"):
         supervisor.run("flask catalogue load", (*FLASK, "catalogue", "load"), settings)
     with screen.step("sandbox"):
-        supervisor.wait_until("sandbox", lambda: answers(int(settings["SANDBOX_PORT"])), seconds=30)
+        supervisor.wait_until("sandbox", lambda: answers(LOOPBACK, int(settings["SANDBOX_PORT"])), seconds=30)
     with screen.step("offers of the providers"):
         supervisor.run("flask catalogue sync", (*FLASK, "catalogue", "sync"), settings)
     with screen.step("demo accounts"):
@@ -74,12 +79,18 @@ def serve(screen: Screen, supervisor: Supervisor, settings: dict[str, str]) -> N
     gunicorn = (sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app")
     supervisor.start("web", gunicorn, settings)
     with screen.step("web and worker"):
-        supervisor.wait_until("web", lambda: answers(int(settings["PORT"])), seconds=60)
+        supervisor.wait_until("web", lambda: answers(web_host(settings), int(settings["PORT"])), seconds=60)
 
 
-def answers(port: int) -> bool:
-    """Whether the first page of the server on `port` comes without a server error."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+def web_host(settings: dict[str, str]) -> str:
+    """Where the web server is reached from here: HOST, unless that means every address."""
+    host = settings.get("HOST", LOOPBACK)
+    return LOOPBACK if host in EVERYWHERE else host
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether the first page of the server there comes without a server error."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status < 500
