@@ -32,8 +32,8 @@ from urllib3.util.connection import create_connection
 CONNECT_SECONDS = 3.0
 CHUNK = 65_536
 
-# At DEBUG urllib3 writes every path with its query, and with it the API key.
-logging.getLogger("urllib3").setLevel(logging.INFO)
+# urllib3 writes paths with their query, and so the API key: at DEBUG always, at WARNING when headers are malformed.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class NeverSent(Exception):
