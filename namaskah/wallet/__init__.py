@@ -1,0 +1,9 @@
+"""Ledger, top-ups and the gateway that brings money in. A customer's balance is the sum of the ledger's entries.
+
+ledger moves money · topups lets it in · events is what the gateway says by itself · paystack speaks to it ·
+statement explains · checks proves. What money is spent on is unknown here: an opaque reference, "activation:7".
+"""
+
+from flask import Blueprint
+
+blueprint = Blueprint("wallet", __name__)

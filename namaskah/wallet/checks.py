@@ -1,0 +1,101 @@
+"""What must hold at every instant, each as a query that gives the offenders: no row, no fault.
+
+Numbered as in the project's list of money invariants; those about activations stand with the activations.
+"""
+
+CHECKS: tuple[tuple[str, str, str], ...] = (
+    (
+        "I1",
+        "every ledger transaction has entries and sums to zero",
+        """
+        SELECT t.id AS transaction_id, a.currency, a.scale, coalesce(sum(e.amount), 0) AS sum, count(e.id) AS entries
+          FROM ledger_transactions t
+          LEFT JOIN ledger_entries e ON e.transaction_id = t.id
+          LEFT JOIN ledger_accounts a ON a.id = e.account_id
+         GROUP BY t.id, a.currency, a.scale
+        HAVING count(e.id) = 0 OR sum(e.amount) <> 0
+        """,
+    ),
+    (
+        "I2",
+        "all accounts of a currency together are zero",
+        """
+        SELECT a.currency, a.scale, sum(e.amount) AS sum
+          FROM ledger_entries e JOIN ledger_accounts a ON a.id = e.account_id
+         GROUP BY a.currency, a.scale HAVING sum(e.amount) <> 0
+        """,
+    ),
+    (
+        "I3",
+        "a running balance is the sum of its entries",
+        """
+        SELECT a.id AS account_id, a.kind, a.user_id, a.balance, coalesce(sum(e.amount), 0) AS sum
+          FROM ledger_accounts a LEFT JOIN ledger_entries e ON e.account_id = a.id
+         WHERE a.balance IS NOT NULL
+         GROUP BY a.id HAVING a.balance <> coalesce(sum(e.amount), 0)
+        """,
+    ),
+    (
+        "I4",
+        "a user account's entries are numbered without a gap, and each states the balance it left",
+        """
+        SELECT account_id, entry_id, sequence, place, balance_after, sum
+          FROM (SELECT e.account_id, e.id AS entry_id, e.sequence, e.balance_after, a.sequence AS last,
+                       row_number() OVER in_order AS place, sum(e.amount) OVER in_order AS sum,
+                       count(*) OVER (PARTITION BY e.account_id) AS entries
+                  FROM ledger_entries e JOIN ledger_accounts a ON a.id = e.account_id
+                 WHERE a.balance IS NOT NULL
+                WINDOW in_order AS (PARTITION BY e.account_id ORDER BY e.sequence)) AS numbered
+         WHERE sequence IS DISTINCT FROM place OR balance_after IS DISTINCT FROM sum OR last <> entries
+        """,
+    ),
+    (
+        "I5",
+        "nobody has less than nothing, available or held",
+        """
+        SELECT id AS account_id, kind, user_id, balance FROM ledger_accounts
+         WHERE kind IN ('user_available', 'user_held') AND balance < 0
+        """,
+    ),
+    (
+        "I8",
+        "no more is refunded than was captured for the same reference and user",
+        """
+        SELECT r.reference, a.user_id, sum(e.amount) AS refunded
+          FROM ledger_transactions r
+          JOIN ledger_entries e ON e.transaction_id = r.id
+          JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'user_available'
+         WHERE r.kind = 'refund'
+         GROUP BY r.reference, a.user_id
+        HAVING sum(e.amount) > coalesce(
+               (SELECT -sum(ce.amount) FROM ledger_transactions c
+                  JOIN ledger_entries ce ON ce.transaction_id = c.id
+                  JOIN ledger_accounts ca ON ca.id = ce.account_id AND ca.kind = 'user_held'
+                 WHERE c.kind = 'capture' AND c.reference = r.reference AND ca.user_id = a.user_id), 0)
+        """,
+    ),
+    (
+        "I9",
+        "a gateway reference is credited once",
+        """
+        SELECT reference, count(*) AS credits FROM ledger_transactions
+         WHERE kind = 'top_up' GROUP BY reference HAVING count(*) > 1
+        """,
+    ),
+    (
+        "I10",
+        "a paid top-up has its credit, of the same amount to the same user, and a credit its paid top-up",
+        """
+        SELECT coalesce('top_up:' || p.reference, c.reference) AS reference, p.state, p.user_id, p.paid_minor,
+               c.user_id AS credited_user_id, c.amount AS credited
+          FROM (SELECT * FROM top_ups WHERE state = 'paid') AS p
+          FULL JOIN (SELECT t.reference, a.user_id, e.amount
+                       FROM ledger_transactions t
+                       JOIN ledger_entries e ON e.transaction_id = t.id
+                       JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'user_available'
+                      WHERE t.kind = 'top_up') AS c
+            ON c.reference = 'top_up:' || p.reference
+         WHERE (p.user_id, p.paid_minor) IS DISTINCT FROM (c.user_id, c.amount)
+        """,
+    ),
+)

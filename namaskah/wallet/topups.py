@@ -1,0 +1,298 @@
+"""Money in: a top-up is opened here, paid at the gateway, and credited once the gateway itself has told us so.
+
+    opened ──► paid                      verified: amount, currency and mode are what we asked for
+       ├─────► pending ──► paid | …      the payer's bank is still at it
+       ├─────► failed, abandoned ──► …   so far; the payer may still pay on the same checkout
+       ├─────► mismatch                  paid, but not what we asked for: a person decides
+       └─────► expired                   nothing for 72 hours; a payment confirmed later is still credited
+
+The return page, the webhook and the sweep all call `settle()`. It asks the gateway outside any transaction and then
+decides under the row's lock, so any number of them at once credit once.
+"""
+
+import logging
+import secrets
+from datetime import datetime, timedelta
+
+from flask import current_app
+from flask_babel import gettext as _
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from namaskah import live, mail
+from namaskah.auth.models import User
+from namaskah.db import db, leave_database, require_transaction, transaction
+from namaskah.errors import UserError
+from namaskah.wallet import ledger
+from namaskah.wallet.models import TopUp
+from namaskah.wallet.paystack import DuplicateReference, GatewayDown, GatewayRefused, Payment, Paystack
+
+log = logging.getLogger(__name__)
+
+RETURN_PATH = "/wallet/top-up/return"
+PAGE_PATH = "/wallet/top-ups/"
+# Two tries under one reference, together within what a person waits for.
+INITIALIZE_DEADLINES = (6.0, 4.0)
+GIVE_UP_AFTER = timedelta(hours=72)
+NOT_OPENED = "not_opened"  # our own word beside the gateway's: the checkout never became reachable
+STATES = {
+    "failed": "failed",
+    "reversed": "failed",  # sent back to the payer before we had credited it
+    "abandoned": "abandoned",
+    "pending": "pending",
+    "processing": "pending",
+    "ongoing": "pending",
+    "queued": "pending",
+}
+
+
+class UnknownTopUp(Exception):
+    """We never opened a top-up with this reference."""
+
+
+class KeyUsed(UserError):
+    """The form's one-time key belongs to another top-up."""
+
+    status = 409
+
+
+def gateway() -> Paystack:
+    """The gateway of this installation. Raises UserError (503) when none is configured."""
+    if not current_app.config["PAYSTACK_SECRET_KEY"]:
+        raise UserError(_("Top-ups are closed at the moment. Your balance is untouched."), status=503)
+    return Paystack(current_app.config["PAYSTACK_SECRET_KEY"], current_app.config["PAYSTACK_BASE_URL"])
+
+
+def get_top_up(reference: str) -> TopUp:
+    """The top-up as last settled. Raises UnknownTopUp."""
+    found = db.session.scalar(select(TopUp).filter_by(reference=reference))
+    if found is None:
+        raise UnknownTopUp(reference)
+    return found
+
+
+def open_top_up(user: User, amount_minor: int, key: str) -> TopUp:
+    """Open a checkout for this many minor units. The same `key` gives the same top-up, however often it is sent.
+
+    When the gateway does not open one the top-up is returned as `failed`: nothing was taken, a new form starts anew.
+    Raises UserError outside the limits or without a gateway, KeyUsed when the key came with other content.
+    """
+    paystack = gateway()
+    config = current_app.config
+    if not config["TOP_UP_MIN_MINOR"] <= amount_minor <= config["TOP_UP_MAX_MINOR"]:
+        raise UserError(_("This amount is outside the limits of a top-up. Choose another one."))
+    email, user_id = user.email, user.id
+    top_up, is_ours_to_open = _claim_key(user_id, amount_minor, key)
+    if not is_ours_to_open:
+        return top_up
+    return _open_checkout(paystack, top_up, email)
+
+
+def settle(reference: str) -> TopUp:
+    """Ask the gateway what came of a top-up and act on it; a paid one stays as it is.
+
+    Raises UnknownTopUp, GatewayDown or GatewayRefused; then nothing has changed and the sweep asks again.
+    """
+    top_up = get_top_up(reference)
+    if top_up.state == "paid":
+        return top_up
+    paystack = gateway()
+    leave_database()
+    payment = paystack.verify(reference)
+    with transaction():
+        top_up = _lock(reference)
+        before = top_up.state
+        _apply(top_up, payment, paystack.domain)
+    if top_up.state != before:
+        live.publish(top_up.user_id, "wallet")
+    return top_up
+
+
+def sweep_due(limit: int = 20) -> int:
+    """Worker: settle top-ups whose time to ask has come, one after the other; gives how many.
+
+    Stops at the first sign that the gateway is away, instead of piling up calls that each run into the deadline.
+    """
+    if not current_app.config["PAYSTACK_SECRET_KEY"]:
+        return 0
+    for done in range(limit):
+        reference = _claim_due()
+        if reference is None:
+            return done
+        try:
+            settle(reference)
+        except GatewayDown as error:
+            log.warning("top-up %s: the gateway does not answer (%s)", reference, error)
+            return done + 1
+        except GatewayRefused as error:
+            log.error("top-up %s: the gateway refuses to tell (%s)", reference, error)
+            return done + 1
+    return limit
+
+
+def _claim_key(user_id: int, amount_minor: int, key: str) -> tuple[TopUp, bool]:
+    """The key's top-up, and whether this very call has made it. Our reference is on disk before the gateway hears it:
+    nothing can be paid that we do not know of."""
+    with transaction():
+        opened = db.session.scalar(
+            pg_insert(TopUp)
+            .values(
+                reference=f"NK-{secrets.token_hex(10)}",
+                user_id=user_id,
+                key=key,
+                amount_minor=amount_minor,
+                currency=current_app.config["WALLET_CURRENCY"],
+                check_at=func.now() + timedelta(minutes=1),
+            )
+            .on_conflict_do_nothing(index_elements=["key"])
+            .returning(TopUp)
+        )
+        top_up = opened or db.session.scalars(select(TopUp).filter_by(key=key)).one()
+    if (top_up.user_id, top_up.amount_minor) != (user_id, amount_minor):
+        raise KeyUsed(_("This form was sent before, with another amount. Look at it once more and send it again."))
+    return top_up, opened is not None
+
+
+def _open_checkout(paystack: Paystack, top_up: TopUp, email: str) -> TopUp:
+    """Ask for the checkout, at most twice and always under the one reference.
+
+    An answer that got lost cannot be asked for again: the gateway then says "duplicate" and tells no address. Nobody
+    has that address, so nobody can pay there, and the top-up may end as failed.
+    """
+    why = "the gateway did not answer"
+    leave_database()
+    for deadline in INITIALIZE_DEADLINES:
+        try:
+            return _opened(top_up.reference, _initialize(paystack, top_up, email, deadline))
+        except GatewayDown as error:
+            log.warning("top-up %s: initialize got no clear answer (%s)", top_up.reference, error)
+        except DuplicateReference:
+            why = "the address of the checkout was lost on its way"
+            break
+        except GatewayRefused as error:
+            log.error("top-up %s: initialize was refused (%s)", top_up.reference, error)
+            why = error.reason
+            break
+    return _not_opened(top_up.reference, why)
+
+
+def _initialize(paystack: Paystack, top_up: TopUp, email: str, deadline: float) -> str:
+    base = current_app.config["BASE_URL"]
+    return paystack.initialize(
+        top_up.reference,
+        email,
+        top_up.amount_minor,
+        top_up.currency,
+        callback_url=base + RETURN_PATH,
+        cancel_url=base + PAGE_PATH + top_up.reference,
+        deadline=deadline,
+    )
+
+
+def _opened(reference: str, checkout_url: str) -> TopUp:
+    with transaction():
+        top_up = _lock(reference)
+        top_up.checkout_url = checkout_url
+        if top_up.gateway_status == NOT_OPENED:  # the answer took so long that the sweep had given it up
+            top_up.state, top_up.gateway_status = "opened", None
+    return top_up
+
+
+def _not_opened(reference: str, why: str) -> TopUp:
+    """The sweep goes on asking: should the gateway have taken money all the same, it is credited."""
+    with transaction():
+        top_up = _lock(reference)
+        if top_up.state == "opened":
+            top_up.state, top_up.gateway_status, top_up.gateway_message = "failed", NOT_OPENED, why
+    return top_up
+
+
+def _lock(reference: str) -> TopUp:
+    """The row, read anew and ours until the transaction ends; ledger accounts are locked after it, never before."""
+    query = select(TopUp).filter_by(reference=reference).with_for_update()
+    return db.session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def _apply(top_up: TopUp, payment: Payment | None, domain: str) -> None:
+    """Under the row's lock: what the gateway said becomes state, and at most once money."""
+    require_transaction()
+    if top_up.state == "paid":
+        return  # somebody else has settled it while we asked
+    now = db.session.scalars(select(func.now())).one()
+    if payment is not None:
+        _note(top_up, payment, domain, now)
+    elif top_up.checkout_url is None and top_up.state == "opened":
+        # Whoever opened it was killed between our commit and the call.
+        top_up.state, top_up.gateway_status = "failed", NOT_OPENED
+    if top_up.state not in ("paid", "mismatch") and now - top_up.created_at >= GIVE_UP_AFTER:
+        top_up.state = "failed" if top_up.state == "failed" else "expired"
+        top_up.check_at = None
+
+
+def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
+    top_up.gateway_status, top_up.channel = payment.status, payment.channel
+    top_up.gateway_message = payment.gateway_response
+    if payment.status != "success":
+        if payment.status not in STATES:
+            log.error("top-up %s: unknown status %r at the gateway", top_up.reference, payment.status)
+        top_up.state = STATES.get(payment.status, "pending")
+        return
+    difference = _difference(top_up, payment, domain)
+    if difference is None:
+        _credit(top_up, payment, now)
+    else:
+        if top_up.state != "mismatch":
+            log.error("top-up %s needs a person: %s", top_up.reference, difference)
+        top_up.state, top_up.gateway_message, top_up.check_at = "mismatch", difference, None
+
+
+def _difference(top_up: TopUp, payment: Payment, domain: str) -> str | None:
+    """What was paid otherwise than asked, or None.
+
+    Neither too little nor too much is credited by itself. We fix the amount when we open the checkout, so a different
+    one means something is wrong that software cannot judge: a part payment, fees passed on to payers in Paystack's
+    settings, or a reference somebody else's request got hold of. A person credits it by an adjustment or sends it back.
+    """
+    paid = f"paid {payment.amount_minor} {payment.currency} in {payment.domain} mode"
+    asked = f"asked {top_up.amount_minor} {top_up.currency} in {domain} mode"
+    wallet_currency = current_app.config["WALLET_CURRENCY"]
+    if (payment.amount_minor, payment.currency, payment.domain) != (top_up.amount_minor, top_up.currency, domain):
+        return f"{paid}, {asked}"
+    if top_up.currency != wallet_currency:
+        return f"{paid}, and wallets are now in {wallet_currency}"
+    return None
+
+
+def _credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
+    """State, ledger and mail in one transaction: all of it or nothing."""
+    fees = payment.fees_minor or 0
+    ledger.top_up(top_up.user_id, f"top_up:{top_up.reference}", payment.amount_minor, fees)
+    top_up.state, top_up.paid_minor, top_up.fees_minor = "paid", payment.amount_minor, fees
+    top_up.settled_at, top_up.check_at = now, None
+    user = db.session.get_one(User, top_up.user_id)
+    mail.top_up_paid(user, payment.amount_minor, ledger.balance(top_up.user_id).available_minor)
+
+
+def _claim_due() -> str | None:
+    """Take one top-up that is due and move its next time on, so that no other worker asks about it meanwhile.
+
+    The gaps grow with its age, from a minute to an hour: who pays at once is seen at once when the webhook is lost.
+    """
+    age = func.now() - TopUp.created_at
+    gap = func.least(func.greatest(age / 4, timedelta(minutes=1)), timedelta(hours=1))
+    due = (
+        select(TopUp.id)
+        .where(TopUp.check_at <= func.now())
+        .order_by(TopUp.check_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    with transaction():
+        return db.session.scalar(
+            update(TopUp)
+            .where(TopUp.id == due)
+            .values(check_at=func.now() + gap)
+            .returning(TopUp.reference)
+            .execution_options(synchronize_session=False)
+        )

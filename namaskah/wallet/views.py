@@ -1,0 +1,144 @@
+"""The customer's pages about money: balance, top-up and its way back from the gateway, statement."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from flask import abort, current_app, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_limiter.util import get_remote_address
+from flask_login import current_user
+from sqlalchemy import select
+
+from namaskah.auth.access import customer, go, me, verified
+from namaskah.db import db
+from namaskah.extensions import limiter
+from namaskah.money import SIGNS
+from namaskah.wallet import blueprint, statement, topups
+from namaskah.wallet.forms import TopUpForm, new_key
+from namaskah.wallet.models import TopUp
+from namaskah.wallet.paystack import GatewayDown, GatewayRefused
+
+log = logging.getLogger(__name__)
+
+PRESETS = (100_000, 200_000, 500_000, 1_000_000)
+RECENT = 8
+
+
+def _user_key() -> str:
+    return f"user:{current_user.id}" if current_user.is_authenticated else str(get_remote_address())
+
+
+@blueprint.get("/wallet")
+@customer
+def show() -> ResponseReturnValue:
+    return _wallet_page(TopUpForm(), _presets()[:2][-1:])
+
+
+@blueprint.post("/wallet/top-up")
+@verified
+@limiter.limit("20 per minute; 100 per day", key_func=_user_key)
+def top_up() -> ResponseReturnValue:
+    form = TopUpForm()
+    chosen = [amount for amount in _presets() if str(amount) == form.preset.data]
+    if not form.validate():
+        return _wallet_page(form, chosen), 422
+    try:
+        opened = topups.open_top_up(me(), form.amount_minor, form.key.data or "")
+    except topups.KeyUsed as error:
+        form.amount.errors = [error.message]
+        form.key.data = new_key()
+        return _wallet_page(form, chosen), error.status
+    page = url_for("wallet.top_up_page", reference=opened.reference, go=1)
+    if "HX-Request" in request.headers and _is_payable(opened):
+        return go(opened.checkout_url or page)
+    return go(page)
+
+
+@blueprint.get(topups.RETURN_PATH)
+@customer
+def returned() -> ResponseReturnValue:
+    """Where the gateway sends the browser. That it came proves nothing: we ask the gateway, and show what it says."""
+    reference = request.args.get("reference") or request.args.get("trxref") or ""
+    _own_top_up(reference)
+    try:
+        topups.settle(reference)
+    except (GatewayDown, GatewayRefused) as error:
+        log.warning("top-up %s: not settled on return (%s)", reference, error)
+    return redirect(url_for("wallet.top_up_page", reference=reference), 303)
+
+
+@blueprint.get(topups.PAGE_PATH + "<reference>")
+@customer
+def top_up_page(reference: str) -> ResponseReturnValue:
+    """`go=1` sends the browser on to the checkout. Not by the form's own redirect: our content policy lets forms
+    lead nowhere but here, and browsers hold it against redirects too."""
+    found = _own_top_up(reference)
+    headers = {"Cache-Control": "no-store"}
+    if "go" in request.args and _is_payable(found) and _is_fresh(found):
+        headers["Refresh"] = f"0; url={found.checkout_url}"
+    page = render_template("wallet/top_up.html", top_up=found, support_email=current_app.config["SUPPORT_EMAIL"])
+    return page, 200, headers
+
+
+@blueprint.get("/wallet/statement", endpoint="statement")
+@customer
+def show_statement() -> ResponseReturnValue:
+    shown = request.args.get("show", "all")
+    if shown not in statement.FILTERS:
+        abort(404)
+    page = statement.statement(me().id, shown, _place("before"), _place("after"))
+    return render_template(
+        "wallet/statement.html",
+        rows=page.rows,
+        shown=shown,
+        filters=list(statement.FILTERS),
+        next_before=page.next_before,
+        older_url=page.next_before and url_for("wallet.statement", show=shown, before=page.next_before),
+        newer_url=page.next_after and url_for("wallet.statement", show=shown, after=page.next_after),
+    )
+
+
+def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
+    """`chosen` is the preset to mark, if any."""
+    config = current_app.config
+    page = statement.statement(me().id, limit=RECENT)
+    return render_template(
+        "wallet/show.html",
+        form=form,
+        presets=_presets(),
+        preset=next(iter(chosen), None),
+        sign=SIGNS[config["WALLET_CURRENCY"]],
+        minimum_minor=config["TOP_UP_MIN_MINOR"],
+        maximum_minor=config["TOP_UP_MAX_MINOR"],
+        rows=page.rows,
+        next_before=page.next_before,
+    )
+
+
+def _presets() -> list[int]:
+    """The round amounts that the limits allow."""
+    config = current_app.config
+    return [amount for amount in PRESETS if config["TOP_UP_MIN_MINOR"] <= amount <= config["TOP_UP_MAX_MINOR"]]
+
+
+def _own_top_up(reference: str) -> TopUp:
+    """Somebody else's top-up is as unknown as one that never was."""
+    found = db.session.scalar(select(TopUp).filter_by(reference=reference, user_id=me().id))
+    return found or abort(404)
+
+
+def _is_payable(found: TopUp) -> bool:
+    return found.state == "opened" and found.checkout_url is not None
+
+
+def _is_fresh(found: TopUp) -> bool:
+    # Somebody who comes back to this address later wants to read, not to be thrown out to the checkout again.
+    return datetime.now(UTC) - found.created_at < timedelta(minutes=1)
+
+
+def _place(name: str) -> int | None:
+    """An entry's id from the address; one that cannot be is not there."""
+    value = request.args.get(name, "")
+    if value and not (value.isascii() and value.isdigit() and len(value) < 19):
+        abort(404)
+    return int(value) if value else None
