@@ -37,7 +37,8 @@ css-check: ## fail when the compiled style sheet is not what its sources make (s
 	@if ! command -v npx >/dev/null; then echo "css-check: skipped, there is no Node here"; \
 	elif [ ! -f namaskah/static/app.css ]; then echo "namaskah/static/app.css is missing: run make css"; exit 1; \
 	else \
-		set -e; [ -d node_modules ] || npm ci --silent --no-audit --no-fund; \
+		set -e; [ -d node_modules ] || npm ci --silent --no-audit --no-fund || \
+			{ echo "css-check: skipped, the Node packages could not be installed"; exit 0; }; \
 		fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; \
 		npx --no-install tailwindcss -i assets/app.css -o "$$fresh" --minify >/dev/null 2>&1; \
 		cmp -s "$$fresh" namaskah/static/app.css || { echo "namaskah/static/app.css is stale: run make css"; exit 1; }; \

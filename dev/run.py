@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / ".data"
 FLASK = (sys.executable, "-m", "flask", "--app", "wsgi")
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = ("0.0.0.0", "::", "")
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 — compared with, never bound to
 
 
 def main() -> int:
