@@ -14,7 +14,10 @@ MAX_TEXT = 4000
 
 _LATIN = "A-Za-z0-9\u00c0-\u024f\u1e00-\u1eff"
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
-_GLUED = re.compile(r"(?i)(?<![a-z0-9])(code|otp|pin|kod|kode|password)(?=\d{4,10}(?![a-z0-9]))")
+# Senders forget the space: `code482913`, `482913is your code`.
+_GLUED = re.compile(
+    r"(?i)(?<![a-z0-9])(?:(?:code|otp|pin|kod|kode|password|is)(?=\d{4,10}(?![a-z0-9]))|\d{4,10}(?=is(?![a-z0-9])))"
+)
 
 # Last line of a domain-bound message: `@example.com #123456`, written by the sender for the phone to read.
 AUTOFILL = re.compile(r"@[A-Za-z0-9.-]{3,100} #([A-Za-z0-9-]{4,12})(?![A-Za-z0-9-])")
@@ -63,6 +66,7 @@ _MEASURE = re.compile(r"(?i)\d+(?:st|nd|rd|th|m|h|s|d|g|x|k|mo|min|mins|hr|hrs|s
 _WORD_AND_NUMBER = re.compile(r"[A-Za-z]{3,}-?\d{1,4}")
 # What stands right before a code of letters alone; without it a shouted word would pass for one.
 _SAID = re.compile(r"(?i)(?:[:=]|\b(?:is|es|est|ist|jest|è|é|ni|adalah|là)) ?[\"'«*\[(]?$")
+_SHORT_DATE = re.compile(r"(?:0[1-9]|[12]\d|3[01])-(?:0[1-9]|1[0-2])-[23]\d")
 _YEAR = re.compile(r"(?:19|20[0-4])\d{1,2}")
 
 
@@ -87,7 +91,7 @@ def normalise(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text[:MAX_TEXT]).translate(_DASHES)[:MAX_TEXT]
     seen = "".join(_plain(char) for char in folded)
-    return _GLUED.sub(r"\1 ", re.sub(r"[^\S\n]+", " ", seen))
+    return _GLUED.sub(r"\g<0> ", re.sub(r"[^\S\n]+", " ", seen))
 
 
 def _plain(char: str) -> str:
@@ -103,19 +107,23 @@ def _plain(char: str) -> str:
 
 
 def digits(text: str) -> str:
+    """The ASCII digits of a text, nothing else."""
     return re.sub(r"[^0-9]", "", text)
 
 
 def is_mixed(token: str) -> bool:
+    """Whether it has both letters and digits."""
     return any(c.isdigit() for c in token) and any(c.isalpha() for c in token)
 
 
 def join(token: str) -> str:
+    """`X7K-9QP` as X7K9QP: equal parts are cut for reading; unequal ones (`AB-12CDE`) stay as they are."""
     parts = token.split("-")
     return "".join(parts) if len({len(part) for part in parts}) == 1 else token
 
 
 def mask(plain: str) -> str:
+    """The text, as long as before, with underscores over links, phones, amounts, dates, hashes and card numbers."""
     masked = LINK.sub(_blank, _EMAIL.sub(_blank, plain))
     masked = _PLUS_PHONE.sub(_blank_phone, _APP_HASH.sub(_blank_hash, masked))
     for pattern in _NEVER_A_CODE:
@@ -146,6 +154,8 @@ def _blank_phone(match: re.Match[str]) -> str:
 
 
 def candidates(masked: str) -> Iterator[Candidate]:
+    """Everything in a masked text that has the shape of a code; one place may give more than one."""
+    all_capitals = masked.isupper()
     for match in _SPOKEN.finditer(masked):
         yield Candidate(match.start(), match.end(), digits(match[0]), 3)
     for match in MARKED.finditer(masked):
@@ -155,7 +165,7 @@ def candidates(masked: str) -> Iterator[Candidate]:
     for match in _NUMBER.finditer(masked):
         yield from _numbers(match)
     for match in (*_MIXED.finditer(masked), *_MIXED_HALVES.finditer(masked)):
-        yield from _mixed(match, masked.isupper())
+        yield from _mixed(match, all_capitals)
 
 
 def _numbers(match: re.Match[str]) -> Iterator[Candidate]:
@@ -173,16 +183,19 @@ def _numbers(match: re.Match[str]) -> Iterator[Candidate]:
 
 
 def _points_for_groups(groups: list[str], dashed: bool, spaced: bool) -> int | None:
+    """Points when the groups are one code written in parts, None when each stands for itself."""
     sizes = [len(group) for group in groups]
     if len(groups) == 1 or (dashed and spaced):
         return None
     if spaced and sizes == [4, 4] and _YEAR.fullmatch(groups[1]):
         return None
+    if _SHORT_DATE.fullmatch("-".join(groups)):
+        return -2
     if sizes in ([3, 3], [4, 4], [2, 2, 2], [3, 3, 3]):
         return 3
-    if sizes in ([2, 2], [2, 3], [3, 2], [3, 4], [4, 3]):
-        return 2 if dashed else None if sizes != [2, 2] else 0
-    return None
+    if dashed and sizes in ([2, 2], [2, 3], [3, 2], [3, 4], [4, 3]):
+        return 2
+    return 0 if sizes == [2, 2] else None
 
 
 def _mixed(match: re.Match[str], all_capitals: bool) -> Iterator[Candidate]:
@@ -194,7 +207,7 @@ def _mixed(match: re.Match[str], all_capitals: bool) -> Iterator[Candidate]:
         return
     if not is_mixed(token):
         said = _SAID.search(match.string[max(0, match.start() - 12) : match.start()])
-        if said and token.isupper() and "-" not in token and not all_capitals:
+        if said and token.isupper() and "-" not in token and (said[0][0] in ":=" or not all_capitals):
             yield Candidate(match.start(), match.end(), value, -3)
     elif not _MEASURE.fullmatch(token) and token.lower() not in _brands():
         points = -5 if _WORD_AND_NUMBER.fullmatch(token) and not token.isupper() else 1

@@ -41,7 +41,7 @@ _USUAL_LENGTH = {"whatsapp": 6, "telegram": 5, "google": 6, "instagram": 6, "dis
 
 
 def find_code(text: str, provider_code: str | None = None, service: str | None = None) -> str | None:
-    """The code to type, 4 to 12 characters, or None when the message carries none.
+    """The code to type, 3 to 14 characters, or None when the message carries none.
 
     `provider_code` is what the provider itself read: it wins when it looks like a code, since the provider
     knows the sender. `service` is our service code: its own name ("1688") is then not taken for the code.
