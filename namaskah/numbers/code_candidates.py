@@ -91,7 +91,7 @@ def normalise(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text[:MAX_TEXT]).translate(_DASHES)[:MAX_TEXT]
     seen = "".join(_plain(char) for char in folded)
-    return _GLUED.sub(r"\g<0> ", re.sub(r"[^\S\n]+", " ", seen))
+    return re.sub(r"[^\S\n]+", " ", seen)
 
 
 def _plain(char: str) -> str:
@@ -123,12 +123,12 @@ def join(token: str) -> str:
 
 
 def mask(plain: str) -> str:
-    """The text, as long as before, with underscores over links, phones, amounts, dates, hashes and card numbers."""
+    """The text with underscores over links, phones, amounts, dates, hashes, card numbers; glued codes parted."""
     masked = LINK.sub(_blank, _EMAIL.sub(_blank, plain))
     masked = _PLUS_PHONE.sub(_blank_phone, _APP_HASH.sub(_blank_hash, masked))
     for pattern in _NEVER_A_CODE:
         masked = pattern.sub(_blank, masked)
-    return masked
+    return _GLUED.sub(r"\g<0> ", masked)
 
 
 def _blank(match: re.Match[str]) -> str:
