@@ -1,0 +1,89 @@
+"""What gunicorn's gevent workers need beside the application. gunicorn.conf.py alone uses it, after gevent's patch."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import gevent
+import psycopg2
+from gevent.lock import BoundedSemaphore
+from gevent.socket import wait_read, wait_write
+from psycopg2 import extensions
+
+from namaskah import live
+
+CONNECT_SECONDS = 5.0
+# A reader that takes nothing for this long is gone.
+SEND_SECONDS = 15.0
+SERVICE_RESTART = 1012
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def let_psycopg2_yield() -> None:
+    """psycopg2 waits in C, where gevent cannot switch: without this one slow query stalls every page of the process."""
+    extensions.set_wait_callback(_wait)
+
+
+def _wait(connection: Any) -> None:
+    while True:
+        state = connection.poll()
+        # libpq's own connect_timeout does not count in this mode.
+        seconds = CONNECT_SECONDS if connection.status == extensions.STATUS_SETUP else None
+        if state == extensions.POLL_OK:
+            return
+        if state == extensions.POLL_READ:
+            wait_read(connection.fileno(), seconds, psycopg2.OperationalError("the database does not answer"))
+        elif state == extensions.POLL_WRITE:
+            wait_write(connection.fileno(), seconds, psycopg2.OperationalError("the database does not answer"))
+        else:
+            raise psycopg2.OperationalError(f"unknown state of the connection: {state}")
+
+
+class WholeFrames:
+    """A socket that sends all or fails. simple-websocket calls send() once, which under gevent may send only a part,
+    and sends its pings from another greenlet: a slow reader would get torn frames."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._lock = BoundedSemaphore(1)
+
+    def send(self, data: bytes) -> int:
+        """Send all of it. Raises OSError, and closes, when the reader took nothing for SEND_SECONDS."""
+        try:
+            with gevent.Timeout(SEND_SECONDS, TimeoutError("the reader takes nothing")), self._lock:
+                self._sock.sendall(data)
+        except OSError:
+            self._sock.close()
+            raise
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        return bytes(self._sock.recv(size))
+
+    def fileno(self) -> int:
+        return int(self._sock.fileno())
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class SocketMiddleware:
+    """Gives WebSocket requests a socket of WholeFrames, and no compression: it triples what an idle page costs."""
+
+    def __init__(self, wsgi: Wsgi) -> None:
+        self._wsgi = wsgi
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+            environ["gunicorn.socket"] = WholeFrames(environ["gunicorn.socket"])
+            environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        return self._wsgi(environ, start_response)
+
+
+def close_pages_on_stop(worker: Any) -> None:
+    """Wait for gunicorn to stop the worker, then send the pages elsewhere instead of sitting out the grace period."""
+    while worker.alive:
+        gevent.sleep(0.1)
+    live.close_all(SERVICE_RESTART)
+    gevent.sleep(1)
+    live.cut_all()
