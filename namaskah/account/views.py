@@ -1,0 +1,37 @@
+"""Show the account, and keep what was chosen."""
+
+from flask import flash, redirect, render_template, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import refresh
+
+from namaskah.account import blueprint
+from namaskah.account.forms import PreferencesForm
+from namaskah.auth import accounts
+from namaskah.auth.access import customer, me
+
+
+@blueprint.get("/account")
+@customer
+def show() -> ResponseReturnValue:
+    return render_template("account/show.html", form=PreferencesForm(obj=me()))
+
+
+@blueprint.post("/account")
+@customer
+def save() -> ResponseReturnValue:
+    form = PreferencesForm()
+    if not form.validate_on_submit():
+        return render_template("account/show.html", form=form), 422
+    accounts.set_preferences(
+        me(),
+        language=form.language.data,
+        timezone=form.timezone.data,
+        theme=form.theme.data,
+        sound=form.sound.data,
+    )
+    # The browser keeps language and theme for after the log-out.
+    session["language"], session["theme"] = form.language.data, form.theme.data
+    refresh()
+    flash(_("Saved."), "success")
+    return redirect(url_for("account.show"), 303)

@@ -1,0 +1,241 @@
+"""What can be done with an account. The only place that changes the users' rows."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hmac import compare_digest
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+from flask import current_app
+from flask_babel import gettext as _
+from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from namaskah import language as languages
+from namaskah import mail
+from namaskah.auth import passwords
+from namaskah.auth.models import User
+from namaskah.db import db, leave_database, transaction, violated
+from namaskah.errors import UserError
+
+LINK_HOURS = 24
+DEMO_ACCOUNTS = (("demo@namaskah.test", "customer"), ("admin@namaskah.test", "admin"))
+
+
+class InvalidLink(UserError):
+    """The mailed link was never ours, is too old, or is for an address the account no longer has."""
+
+    status = 410
+
+
+class AccountClosed(UserError):
+    """The password is right, but the account is banned."""
+
+    status = 403
+
+
+@dataclass(frozen=True)
+class NewPassword:
+    """An account for trying things out, with the password it has just been given."""
+
+    email: str
+    password: str
+    role: str
+
+
+def parse_email(text: str) -> str | None:
+    """The address as we keep it (no spaces around, domain in lower case), or None when it is none.
+
+    Outside production the domain `.test` counts, so that an account can be opened without a real mailbox.
+    """
+    try:
+        known = validate_email(
+            text.strip(),
+            check_deliverability=False,
+            test_environment=current_app.config["ENVIRONMENT"] != "production",
+        )
+    except EmailNotValidError:
+        return None
+    return known.normalized
+
+
+def find_by_email(email: str) -> User | None:
+    return db.session.scalar(select(User).where(func.lower(User.email) == func.lower(email.strip())))
+
+
+def find_by_session(value: str) -> User | None:
+    """Whose log-in cookie says `value` (User.get_id); None for a banned account or one whose sessions were ended."""
+    number, _separator, token = value.partition(".")
+    if not (number.isascii() and number.isdigit() and len(number) < 19):
+        return None
+    user = db.session.get(User, int(number))
+    if user is None or user.banned_at or not compare_digest(user.session_token.encode(), token.encode()):
+        return None
+    return user
+
+
+def register(email: str, password: str, language: str, timezone: str = "") -> None:
+    """Open an account and send its confirmation; for an address that has one, tell its owner instead.
+
+    The caller cannot see which of the two happened, nor measure it: the hash is made before anything is looked up.
+    `email` comes from parse_email; an empty `timezone` means the default.
+    """
+    password_hash = passwords.hashed(password)
+    leave_database()
+    try:
+        with transaction():
+            user = _add(email, password_hash, language, timezone=timezone or None)
+            mail.verify_email(user, verification_link(user), LINK_HOURS)
+    except IntegrityError as error:
+        # The index decides, so two at once are one account too.
+        if violated(error) != "uq_users_email_lower":
+            raise
+        with transaction():
+            owner = find_by_email(email)
+            if owner:
+                mail.already_registered(owner)
+
+
+def authenticate(email: str, password: str) -> User | None:
+    """Whose address and password these are, or None. Takes the same time for an unknown address.
+
+    Raises AccountClosed when they are right but the account is banned.
+    """
+    user = find_by_email(email)
+    user_id, stored = (user.id, user.password_hash) if user else (0, passwords.nobodys())
+    # Many log-ins at once must not keep all connections waiting for their hashes.
+    leave_database()
+    if not passwords.matches(stored, password) or user is None:
+        return None
+    user = db.session.get_one(User, user_id)
+    if not user.is_active:
+        raise AccountClosed(_("This account is closed. Write to us if you think that is a mistake."))
+    if passwords.is_outdated(stored):
+        password_hash = passwords.hashed(password)
+        with transaction():
+            user.password_hash = password_hash
+    return user
+
+
+def verification_token(user: User) -> str:
+    """What proves, within a day, that somebody reads the mail of this account's present address."""
+    return _signer().dumps([user.id, user.email])
+
+
+def verification_link(user: User) -> str:
+    return f"{current_app.config['BASE_URL']}/verify-email/{verification_token(user)}"
+
+
+def get_by_token(token: str) -> User:
+    """Whose confirmation link this is. Raises InvalidLink.
+
+    An old link to an address that is confirmed already is good: the second click, days later, is no mistake.
+    """
+    expired = False
+    try:
+        content = _signer().loads(token, max_age=LINK_HOURS * 3600)
+    except SignatureExpired as error:
+        expired, content = True, _signer().load_payload(error.payload) if error.payload else None
+    except BadSignature:
+        content = None
+    user = _account_of(content)
+    if user is None or (expired and not user.is_verified):
+        raise InvalidLink(_("This link does not work any more. Ask for a new letter."))
+    return user
+
+
+def confirm_email(token: str) -> User:
+    """Mark the address as its owner's; again is no error. Raises InvalidLink. Needs no log-in: any device will do."""
+    user = get_by_token(token)
+    if not user.is_verified:
+        with transaction():
+            user.email_verified_at = datetime.now(UTC)
+    return user
+
+
+def resend_verification(user: User) -> None:
+    """Send the confirmation once more, unless it is not needed any more."""
+    if not user.is_verified:
+        with transaction():
+            mail.verify_email(user, verification_link(user), LINK_HOURS)
+
+
+def set_language(user: User, language: str) -> None:
+    with transaction():
+        user.language = language
+
+
+def set_theme(user: User, theme: str) -> None:
+    """`theme`: day, night, or empty for what the device says."""
+    with transaction():
+        user.theme = theme
+
+
+def set_preferences(user: User, *, language: str, timezone: str, theme: str, sound: bool) -> None:
+    """How things look and sound for this user. `timezone` is a name of the zone database."""
+    with transaction():
+        user.language, user.timezone, user.theme, user.sound = language, timezone, theme, sound
+
+
+def end_sessions(user: User) -> None:
+    """Log the account out everywhere, this browser included."""
+    with transaction():
+        user.session_token = _new_session_token()
+
+
+def create_demo_accounts() -> list[NewPassword]:
+    """A confirmed customer and a confirmed admin with random passwords; returns those that did not exist."""
+    missing = [(email, role) for email, role in DEMO_ACCOUNTS if find_by_email(email) is None]
+    made = [NewPassword(email, secrets.token_urlsafe(12), role) for email, role in missing]
+    for account in made:
+        password_hash = passwords.hashed(account.password)
+        with transaction():
+            user = _add(account.email, password_hash, languages.DEFAULT, role=account.role)
+            user.email_verified_at = datetime.now(UTC)
+    return made
+
+
+def reset_demo_passwords() -> list[NewPassword]:
+    """New random passwords for the demo accounts there are; their open sessions end."""
+    known = [(user, role) for email, role in DEMO_ACCOUNTS if (user := find_by_email(email))]
+    made = [NewPassword(user.email, secrets.token_urlsafe(12), role) for user, role in known]
+    for (user, _role), account in zip(known, made, strict=True):
+        password_hash = passwords.hashed(account.password)
+        with transaction():
+            user.password_hash, user.session_token = password_hash, _new_session_token()
+    return made
+
+
+def _add(email: str, password_hash: str, language: str, **values: Any) -> User:
+    """A new row. Runs into uq_users_email_lower when the address has an account."""
+    user = User(
+        email=email,
+        password_hash=password_hash,
+        language=language,
+        session_token=_new_session_token(),
+        policy_version=current_app.config["POLICY_VERSION"],
+        policy_accepted_at=datetime.now(UTC),
+        **{name: value for name, value in values.items() if value is not None},
+    )
+    db.session.add(user)
+    db.session.flush()
+    return user
+
+
+def _account_of(content: Any) -> User | None:
+    """The account a token was made for, if it still has that address."""
+    if not isinstance(content, list) or len(content) != 2:
+        return None
+    user = db.session.get(User, content[0])
+    return user if user and user.email == content[1] else None
+
+
+def _signer() -> URLSafeTimedSerializer:
+    # A salt for this purpose alone: no other signed value of ours can stand in for a confirmation.
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="namaskah.auth.verify-email")
+
+
+def _new_session_token() -> str:
+    return secrets.token_urlsafe(32)

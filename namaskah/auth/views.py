@@ -1,0 +1,152 @@
+"""Pages to open an account, log in and out, and confirm the address."""
+
+from hashlib import sha256
+
+from flask import Response, flash, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from flask_limiter.util import get_remote_address
+from flask_login import current_user, login_user, logout_user
+
+from namaskah.auth import accounts, blueprint
+from namaskah.auth.access import customer, me, public, safe_next
+from namaskah.auth.forms import LoginForm, RegisterForm
+from namaskah.auth.models import User
+from namaskah.extensions import limiter
+
+# What outlives logging in and out: it belongs to the browser, not to a person.
+KEPT_IN_SESSION = ("language", "theme")
+
+
+def _email_key() -> str:
+    """One count an address, however it is written; hashed, so that Redis holds no addresses and no long keys."""
+    return "email:" + sha256(request.form.get("email", "").strip().lower().encode()).hexdigest()[:32]
+
+
+def _user_key() -> str:
+    return f"user:{current_user.id}" if current_user.is_authenticated else get_remote_address()
+
+
+def _went_through(response: Response) -> bool:
+    return response.status_code == 303
+
+
+def _was_refused(response: Response) -> bool:
+    return response.status_code == 422
+
+
+@blueprint.route("/register", methods=["GET", "POST"])
+@public
+# Many customers share one address of their mobile network: only accounts opened count in the hour.
+@limiter.limit("20 per minute", methods=["POST"])
+@limiter.limit("10 per hour", methods=["POST"], deduct_when=_went_through)
+@limiter.limit("5 per hour", methods=["POST"], key_func=_email_key, deduct_when=_went_through)
+def register() -> ResponseReturnValue:
+    if current_user.is_authenticated:
+        return redirect(_next_page(), 303)
+    form = RegisterForm()
+    if not form.validate_on_submit():
+        return render_template("auth/register.html", form=form), 422 if form.is_submitted() else 200
+    email = form.email.data or ""
+    accounts.register(email, form.password.data or "", str(get_locale()), form.timezone.data or "")
+    session["registered_email"] = email
+    if "next" in request.args:
+        session["next"] = safe_next(request.args["next"])
+    return redirect(url_for("auth.check_mail"), 303)
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
+@public
+@limiter.limit("10 per minute", methods=["POST"])
+@limiter.limit("10 per 15 minutes", methods=["POST"], key_func=_email_key, deduct_when=_was_refused)
+def login() -> ResponseReturnValue:
+    if current_user.is_authenticated:
+        return redirect(_next_page(), 303)
+    form = LoginForm()
+    if form.validate_on_submit():
+        user = _checked(form)
+        if user:
+            target = _next_page()
+            _fresh_session()
+            login_user(user, remember=True)
+            session.pop("next", None)
+            return redirect(target, 303)
+    return render_template("auth/login.html", form=form), 422 if form.is_submitted() else 200
+
+
+@blueprint.post("/logout")
+@public
+def logout() -> ResponseReturnValue:
+    _fresh_session()
+    logout_user()
+    return redirect(url_for("pages.landing"), 303)
+
+
+@blueprint.get("/verify-email")
+@public
+def check_mail() -> ResponseReturnValue:
+    """Where the letter went. A visitor sees it after opening an account, anybody else after logging in."""
+    if current_user.is_authenticated and current_user.is_verified:
+        return redirect(_next_page(), 303)
+    email = current_user.email if current_user.is_authenticated else session.get("registered_email")
+    if email is None:
+        return redirect(url_for("auth.login", next=request.path), 303)
+    return render_template("auth/check_mail.html", email=email)
+
+
+@blueprint.post("/verify-email/resend")
+@customer
+@limiter.limit("3 per hour", key_func=_user_key)
+def resend() -> ResponseReturnValue:
+    accounts.resend_verification(me())
+    if not me().is_verified:
+        flash(_("A new letter is on its way to %(email)s.", email=me().email), "success")
+    return redirect(url_for("auth.check_mail"), 303)
+
+
+@blueprint.route("/verify-email/<token>", methods=["GET", "POST"])
+@public
+@limiter.limit("60 per minute")
+def verify_email(token: str) -> ResponseReturnValue:
+    """A page with a button: programs that look into mails follow every link, but press nothing."""
+    try:
+        user = accounts.confirm_email(token) if request.method == "POST" else accounts.get_by_token(token)
+    except accounts.InvalidLink as error:
+        return render_template("auth/verify_email.html", token=None), error.status
+    if request.method == "GET":
+        return render_template("auth/verify_email.html", token=token, email=user.email)
+    return redirect(_after_confirming(user), 303)
+
+
+def _after_confirming(user: User) -> str:
+    session.pop("registered_email", None)
+    if current_user.is_authenticated and me().id == user.id:
+        flash(_("Your address is confirmed. Top up to buy your first number."), "success")
+        return url_for("wallet.show")
+    flash(_("The address is confirmed. Log in to top up and buy."), "success")
+    return url_for("auth.login", next=session.get("next", url_for("wallet.show")))
+
+
+def _checked(form: LoginForm) -> User | None:
+    """Who logs in; None after leaving the reason in the form."""
+    try:
+        user = accounts.authenticate(form.email.data or "", form.password.data or "")
+    except accounts.AccountClosed as error:
+        form.form_errors.append(error.message)
+        return None
+    if user is None:
+        form.form_errors.append(_("This address and password do not belong together. Try once more."))
+    return user
+
+
+def _next_page() -> str:
+    """Where somebody was going before an account was asked for."""
+    return safe_next(request.args.get("next") or session.get("next"))
+
+
+def _fresh_session() -> None:
+    """A session that carries nothing of whoever used this browser before."""
+    kept = {name: session[name] for name in KEPT_IN_SESSION if name in session}
+    session.clear()
+    session.update(kept)

@@ -1,0 +1,76 @@
+"""One function per e-mail. Each makes the letter in its reader's language and leaves it in the job queue, inside the
+caller's transaction: no letter about something that was rolled back, none lost once it is committed.
+
+`send()` is the other end: the worker's, and the only place that talks to the mail server.
+"""
+
+import smtplib
+import ssl
+from email.utils import make_msgid
+from urllib.parse import urlsplit
+
+from flask import current_app, render_template
+from flask_mail import Connection, Message
+
+from namaskah import jobs
+from namaskah.auth.models import User
+from namaskah.filters import money_text
+from namaskah.language import reading_as
+
+# A mail server that does not answer must not hold a worker's thread for good.
+SMTP_SECONDS = 20
+
+
+def verify_email(user: User, link: str, hours: int) -> None:
+    """`link` proves, when it is opened, that the address is the user's; it works for so many `hours`."""
+    _leave("verify_email", user, link=link, hours=hours)
+
+
+def already_registered(user: User) -> None:
+    """Somebody tried to open a second account with the user's address."""
+    # The address comes from the setting, never from the Host header of the request that caused the mail.
+    _leave("already_registered", user, login_link=f"{current_app.config['BASE_URL']}/login")
+
+
+def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:
+    """Money has arrived: the amount and the balance after it, in minor units of the wallet's currency."""
+    with reading_as(user):
+        amount, balance = money_text(amount_minor), money_text(balance_minor)
+    _leave("top_up_paid", user, amount=amount, balance=balance)
+
+
+def send(to: str, subject: str, text: str, html: str) -> None:
+    """Hand one letter to the mail server. Raises OSError or smtplib.SMTPException when it does not take it."""
+    config = current_app.config
+    message = Message(
+        subject,
+        recipients=[to],
+        body=text,
+        html=html,
+        sender=config["MAIL_FROM"],
+        # RFC 3834: out-of-office programs do not answer what says it was sent by a program.
+        extra_headers={"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"},
+    )
+    message.msgId = make_msgid(domain=urlsplit(config["BASE_URL"]).hostname)
+    with _Connection(current_app.extensions["mail"]) as connection:
+        connection.send(message)
+
+
+class _Connection(Connection):
+    """Flask-Mail's connection, which waits for ever and takes any certificate, made to do neither."""
+
+    def configure_host(self) -> smtplib.SMTP:
+        host = smtplib.SMTP(self.mail.server, self.mail.port, timeout=SMTP_SECONDS)
+        if self.mail.use_tls:
+            host.starttls(context=ssl.create_default_context())
+        if self.mail.username and self.mail.password:
+            host.login(self.mail.username, self.mail.password)
+        return host
+
+
+def _leave(name: str, user: User, **context: object) -> None:
+    with reading_as(user):
+        subject, text, html = (
+            render_template(f"emails/{name}/{part}", **context) for part in ("subject.txt", "body.txt", "body.html")
+        )
+    jobs.defer("send_mail", to=user.email, subject=" ".join(subject.split()), text=text, html=html)
