@@ -3,11 +3,15 @@
 config      every setting                        db          transaction(), the only way to commit
 extensions  Flask extensions, instances          errors      what a person may be told
 money       amounts                              filters     how amounts, numbers and times are shown
-http        outbound calls and their three ends  jobs        what runs in the background, in one table
-live        push to the page                     mail        one function per e-mail
-auth/       accounts and access                  wallet/     ledger and top-ups
+language    in which language and zone           mail        one function per e-mail
+http        outbound calls and their three ends  jobs        work that must follow a commit
+worker      what runs in the background          commands    what the flask command can do
+live/       push to the page                     serving     what gunicorn's workers need
+
+auth/       accounts and access                  account/    the account page
+wallet/     ledger and top-ups                   pages/      public pages
 numbers/    catalogue, activations, messages     providers/  one file per upstream protocol
-admin/      the operator's pages                 api/        webhooks in
+admin/      the operator's page                  api/        webhooks in
 sandbox/    a separate app that plays providers and Paystack for development and tests
 """
 
@@ -18,16 +22,183 @@ from flask import Flask
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
+    from namaskah import commands, errors, extensions, filters, language, live
     from namaskah import config as settings
-    from namaskah.auth import models as _auth
+    from namaskah.auth import accounts
     from namaskah.db import db
-    from namaskah.extensions import migrate
-    from namaskah.numbers import models as _numbers
-    from namaskah.wallet import models as _wallet
+    from namaskah.numbers import presenting, pushing, registry
+    from namaskah.wallet import statement
 
     app = Flask(__name__)
     app.config.update(settings.load() if config is None else config)
-    app.config["SQLALCHEMY_DATABASE_URI"] = app.config["DATABASE_URL"]
+    app.config.update(_derived(app.config))
+    _report_crashes(app)
+    _believe_proxies(app)
     db.init_app(app)
-    migrate.init_app(app, db)
+    extensions.migrate.init_app(app, db, compare_type=True)
+    extensions.redis.init_app(app.config["REDIS_URL"])
+    extensions.login.init_app(app)
+    extensions.login.user_loader(accounts.find_by_session)
+    extensions.csrf.init_app(app)
+    extensions.mail.init_app(app)
+    extensions.limiter.init_app(app)
+    extensions.compress.init_app(app)
+    extensions.babel.init_app(
+        app,
+        default_translation_directories=app.config["TRANSLATIONS"],
+        locale_selector=language.choose_locale,
+        timezone_selector=language.choose_timezone,
+    )
+    extensions.sock.init_app(app)
+    _secure_headers(app)
+    registry.init_app(app)
+    filters.register_filters(app)
+    errors.register_errors(app)
+    _register_blueprints(app)
+    app.context_processor(_about_the_reader)
+    live.renderers.update(activation=pushing.activation, wallet=pushing.wallet)
+    statement.describers["activation"] = presenting.describe
+    commands.register_commands(app)
     return app
+
+
+def _derived(config: dict[str, Any]) -> dict[str, Any]:
+    """What Flask and its extensions want to be told, made from our settings."""
+    from datetime import timedelta
+    from pathlib import Path
+
+    secure = config["BASE_URL"].startswith("https:")
+    return {
+        "SQLALCHEMY_DATABASE_URI": config["DATABASE_URL"],
+        "SQLALCHEMY_ENGINE_OPTIONS": {
+            "pool_size": config["DATABASE_POOL_SIZE"],
+            "max_overflow": 0,
+            "pool_timeout": 5,
+            "pool_pre_ping": True,
+            # No statement of ours needs longer; a forgotten transaction must not hold its locks.
+            "connect_args": {
+                "options": "-c statement_timeout=15000 -c lock_timeout=8000 -c idle_in_transaction_session_timeout=30000"
+            },
+        },
+        "RATELIMIT_STORAGE_URI": config["REDIS_URL"],
+        "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.2, "socket_timeout": 0.2},
+        "RATELIMIT_HEADERS_ENABLED": False,
+        "MAIL_DEFAULT_SENDER": config["MAIL_FROM"],
+        "TRANSLATIONS": str(Path(__file__).parent.parent / "translations"),
+        "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
+        "SESSION_COOKIE_SECURE": secure,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "REMEMBER_COOKIE_NAME": "__Host-remember" if secure else "remember",
+        "REMEMBER_COOKIE_SECURE": secure,
+        "REMEMBER_COOKIE_HTTPONLY": True,
+        "REMEMBER_COOKIE_SAMESITE": "Lax",
+        "REMEMBER_COOKIE_DURATION": timedelta(days=30),
+        "PERMANENT_SESSION_LIFETIME": timedelta(days=30),
+        "SEND_FILE_MAX_AGE_DEFAULT": timedelta(days=365),  # addresses of static files carry their content's hash
+        "WTF_CSRF_TIME_LIMIT": 12 * 3600,
+        "MAX_CONTENT_LENGTH": 1_100_000,
+        "COMPRESS_MIMETYPES": ["text/html", "text/css", "text/javascript", "application/javascript", "image/svg+xml"],
+        "COMPRESS_ALGORITHM": ["br", "gzip"],
+        "COMPRESS_BR_LEVEL": 5,
+    }
+
+
+def _report_crashes(app: Flask) -> None:
+    if app.config["SENTRY_DSN"]:
+        import sentry_sdk
+
+        sentry_sdk.init(dsn=app.config["SENTRY_DSN"], send_default_pii=False, max_request_body_size="never")
+
+
+def _believe_proxies(app: Flask) -> None:
+    """Take scheme, host and address from exactly as many proxies as stand in front of us."""
+    from werkzeug.middleware.proxy_fix import ProxyFix
+
+    hops = app.config["PROXY_HOPS"]
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _secure_headers(app: Flask) -> None:
+    from flask import request
+    from flask_login import current_user
+    from werkzeug.wrappers import Response
+
+    from namaskah.extensions import talisman
+
+    secure = app.config["BASE_URL"].startswith("https:")
+    talisman.init_app(
+        app,
+        force_https=secure,
+        strict_transport_security=secure,
+        strict_transport_security_max_age=31_536_000,
+        session_cookie_secure=secure,
+        frame_options="DENY",
+        referrer_policy="same-origin",
+        content_security_policy={
+            "default-src": "'none'",
+            "script-src": "'self'",
+            "style-src": "'self'",
+            "img-src": "'self'",
+            "connect-src": "'self'",
+            "manifest-src": "'self'",
+            "form-action": "'self'",
+            "base-uri": "'none'",
+            "frame-ancestors": "'none'",
+        },
+        permissions_policy={name: "()" for name in ("camera", "geolocation", "microphone", "payment", "usb")},
+    )
+
+    @app.after_request
+    def keep_private(response: Response) -> Response:
+        """What only its owner may see is not kept by the browser or anything between."""
+        if request.endpoint != "static" and current_user and current_user.is_authenticated:
+            response.headers["Cache-Control"] = "no-store"
+        elif request.endpoint != "static":
+            response.headers.setdefault("Cache-Control", "no-cache")
+        elif "v" in request.args:
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        return response
+
+
+def _register_blueprints(app: Flask) -> None:
+    from namaskah import account, admin, auth, live, numbers, pages, wallet
+    from namaskah.account import views as _account_views
+    from namaskah.admin import views as _admin_views
+    from namaskah.api import paystack, providers
+    from namaskah.auth import views as _auth_views
+    from namaskah.numbers import activation_views as _activation_views
+    from namaskah.numbers import views as _number_views
+    from namaskah.pages import components
+    from namaskah.pages import views as _page_views
+    from namaskah.wallet import views as _wallet_views
+
+    for blueprint in (
+        pages.blueprint,
+        auth.blueprint,
+        account.blueprint,
+        wallet.blueprint,
+        numbers.blueprint,
+        numbers.activation_blueprint,
+        admin.blueprint,
+        live.blueprint,
+        paystack.blueprint,
+        providers.blueprint,
+    ):
+        app.register_blueprint(blueprint)
+    if app.config["ENVIRONMENT"] != "production":
+        app.register_blueprint(components.blueprint)
+
+
+def _about_the_reader() -> dict[str, Any]:
+    """What every page's header shows of whoever reads it."""
+    from flask_login import current_user
+
+    from namaskah.numbers.presenting import open_count
+    from namaskah.wallet import ledger
+
+    if not current_user or not current_user.is_authenticated:
+        return {"wallet": None, "open_count": 0}
+    return {"wallet": ledger.balance(current_user.id), "open_count": open_count(current_user.id)}

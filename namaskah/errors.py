@@ -1,6 +1,11 @@
-"""Errors a person may see: one class, shown as a page, as a fragment for htmx, or as JSON."""
+"""Errors a person may see: one class, shown as a page, or as a fragment when htmx asked."""
 
 from typing import Any
+
+from flask import Flask, Response, current_app, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException, TooManyRequests
 
 
 class UserError(Exception):
@@ -16,3 +21,73 @@ class UserError(Exception):
         self.message = message
         self.status = status or self.status
         self.details = details
+
+
+def register_errors(app: Flask) -> None:
+    """Answer every error with a page that says what happened and what to do."""
+    app.register_error_handler(UserError, _user_error)
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _fault)
+
+
+def _user_error(error: UserError) -> Response:
+    return _answer(error.status, _title(error.status), message=error.message)
+
+
+def _stale_form(_error: CSRFError) -> Response:
+    """The form's protection has expired: usually a page left open for long, or a browser that refuses cookies."""
+    return _answer(
+        400,
+        _("This page was open too long"),
+        message=_("For your safety it can't be sent any more. Nothing was done and nothing was charged."),
+        what_to_do=_("Go back, load the page again and repeat it."),
+    )
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return make_response(error.get_response())
+    answer = _answer(status, _title(status), what_to_do=_advice(status))
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = _seconds_to_wait(error)
+    return answer
+
+
+def _fault(error: Exception) -> Response:
+    current_app.logger.exception("unhandled error at %s", request.endpoint, exc_info=error)
+    return _answer(500, _title(500), money=_("Your money is safe: whatever was half done is finished or taken back by itself."), what_to_do=_advice(500))
+
+
+def _answer(status: int, title: str, *, message: str = "", money: str = "", what_to_do: str = "") -> Response:
+    template = "errors/_error.html" if request.headers.get("HX-Request") else "errors/error.html"
+    page = render_template(template, code=status, title=title, message=message, money=money, what_to_do=what_to_do)
+    return make_response(page, status)
+
+
+def _title(status: int) -> str:
+    return {
+        402: _("Not enough money"),
+        403: _("This is not open to you"),
+        404: _("There is nothing here"),
+        405: _("This can't be done that way"),
+        409: _("That has changed meanwhile"),
+        413: _("That is too large"),
+        429: _("That was a lot at once"),
+        503: _("Not available just now"),
+    }.get(status, _("Something went wrong on our side") if status >= 500 else _("That did not work"))
+
+
+def _advice(status: int) -> str:
+    return {
+        404: _("The address may be mistyped, or what it named is gone. Your money is where it was."),
+        413: _("Send less at once. Nothing was done."),
+        429: _("Wait a moment and try again. Nothing was charged."),
+        503: _("Try again in a minute. Nothing was charged."),
+    }.get(status, _("Try again. If it stays like this, write to us and say when it happened.") if status >= 500 else "")
+
+
+def _seconds_to_wait(error: TooManyRequests) -> str:
+    limit = getattr(error, "limit", None)
+    return str(limit.limit.get_expiry() if limit else 60)

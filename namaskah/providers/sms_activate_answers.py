@@ -221,8 +221,10 @@ def parse_words(value: object) -> str:
 
 def parse_rows(answer: Answer) -> list[object]:
     """getActiveActivations: `activeActivations`, or HeroSMS's `data`, whose `activeActivations` is an object."""
-    if answer.name or isinstance(answer.data, list):
-        return as_list(answer.data or [], "activations")
+    if answer.name:
+        return []  # NO_ACTIVATIONS, the one name that is expected here
+    if isinstance(answer.data, list):
+        return answer.data
     listing = as_object(answer.data, "activations")
     for rows in (listing.get("data"), listing.get("activeActivations")):
         if isinstance(rows, list):

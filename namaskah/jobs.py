@@ -1,0 +1,24 @@
+"""Work that must follow a commit: a job row, written in the caller's own transaction.
+
+A job exists exactly if the transaction committed. What each name does, and what else runs in the background, is the
+table in worker.py; this module is below everything that defers and knows none of it.
+"""
+
+from typing import Any
+
+from procrastinate import App
+from procrastinate.contrib.sqlalchemy import SQLAlchemyPsycopg2Connector
+
+from namaskah.db import db, require_transaction
+
+# Defers only, over the caller's connection; the worker has an App of its own with the asynchronous driver.
+_deferrer = App(connector=SQLAlchemyPsycopg2Connector())
+
+
+def defer(name: str, **arguments: Any) -> None:
+    """Have the worker run task `name` with these JSON-able arguments once the open transaction has committed.
+
+    Raises RuntimeError outside `transaction()`.
+    """
+    require_transaction()
+    _deferrer.configure_task(name, allow_unknown=True, connection=db.session.connection()).defer(**arguments)

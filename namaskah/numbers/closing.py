@@ -1,0 +1,165 @@
+"""How an activation ends: the customer is done, gives the number back, or the window goes by.
+
+A provider refuses to take a number back in its first minutes (`cancel_from`): the wish is kept on the row and the
+worker carries it out when it may, so the customer can leave the page.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from flask import current_app
+from flask_babel import gettext as _
+from sqlalchemy import func
+
+from namaskah import live
+from namaskah.auth.models import User
+from namaskah.db import db, transaction
+from namaskah.errors import UserError
+from namaskah.jobs import defer
+from namaskah.numbers import activations, registry
+from namaskah.numbers.activations import NotNow, give_back, move, note, receive
+from namaskah.numbers.models import Activation
+from namaskah.providers.base import CloseOutcome, Closing, OrderStatus, ProviderDown
+
+# A customer's refund does not wait for a provider that has failed to answer this often.
+MAX_TRIES = 3
+RETRY = timedelta(seconds=5)
+
+
+def cancel(activation: Activation, reason: str = "customer_cancelled", *, replace: bool = False) -> None:
+    """The customer gives the number back (`number_used`: because the service knows it already).
+
+    Done at once when the provider allows it, else as soon as it does. Raises NotNow when an SMS came or it is over.
+    """
+    with transaction():
+        wanted = move(
+            activation,
+            ("waiting",),
+            cancel_requested_at=func.coalesce(Activation.cancel_requested_at, func.now()),
+            cancel_reason=reason,
+            replace_wanted=replace,
+            due_at=func.least(func.greatest(Activation.cancel_from, func.now() + RETRY), Activation.expires_at),
+        )
+        if wanted:
+            note(activation, "cancel_wanted", detail=reason)
+    if not wanted:
+        raise NotNow(_not_cancellable(activation))
+    live.publish(activation.user_id, "activation", activation.id)
+    if activation.cancel_from is None or activation.cancel_from <= datetime.now(UTC):
+        close(activation)
+
+
+def _not_cancellable(activation: Activation) -> str:
+    if activation.state in {"received", "finished"}:
+        return _("A code came before you cancelled, so this number is paid for. The code is on its page.")
+    if activation.state in {"buying", "in_doubt"}:
+        return _("We are still getting the number. Your money is held; try again in a moment.")
+    return _("This activation is over already; its money is back in your wallet.")
+
+
+def finish(activation: Activation) -> None:
+    """The customer has what they came for. Raises NotNow unless a code came; a second time does nothing."""
+    with transaction():
+        done = move(activation, ("received",), state="finished", ended_at=func.now())
+        if done:
+            note(activation, "finished")
+            defer("finish_order", provider=activation.provider_name, provider_ref=activation.provider_ref)
+    if not done and activation.state != "finished":
+        raise NotNow(_("There is no code yet, so there is nothing to finish. Your money is held or already back."))
+    live.publish(activation.user_id, "activation", activation.id)
+
+
+def finish_order(provider: str, provider_ref: str) -> None:
+    """Job: tell the provider that the customer is done. Raises ProviderDown, and the queue tries again."""
+    registry.ask(provider).finish(provider_ref)
+
+
+def ask_again(activation: Activation) -> None:
+    """The customer wants another code on the same number; free while the window is open. Raises NotNow."""
+    over = activation.expires_at is None or activation.expires_at <= datetime.now(UTC)
+    if activation.state != "received" or over:
+        raise NotNow(_("This number takes no more messages. You can buy a new one."))
+    try:
+        agreed = registry.ask(activation.provider_name).ask_again(activation.provider_ref or "")
+    except ProviderDown as error:
+        current_app.logger.info("another code for activation %s not asked: %s", activation.id, error)
+        raise UserError(_("The provider did not answer. Nothing was charged; try again."), status=503) from None
+    if not agreed:
+        raise NotNow(_("The provider allows only one code on this number. You have paid for it once."))
+    with transaction():
+        if move(activation, ("received",), asked_again_at=func.now()):
+            note(activation, "asked_again")
+    live.publish(activation.user_id, "activation", activation.id)
+
+
+def close(activation: Activation) -> None:
+    """End a waiting activation now: tell the provider, look once more for an SMS, give the money back.
+
+    Called for a cancel that may be carried out, and at the end of the window. Puts itself off (`due_at`) when the
+    provider says it is too early or does not answer, but not past MAX_TRIES.
+    """
+    reason = activation.cancel_reason or "no_code"
+    try:
+        closing = _tell_provider(activation, reason)
+    except ProviderDown as error:
+        if activation.tries + 1 < MAX_TRIES:
+            _put_off(activation, datetime.now(UTC) + RETRY)
+            return
+        current_app.logger.warning("activation %s closed without its provider: %s", activation.id, error)
+        closing = None
+    if closing and closing.outcome is CloseOutcome.TOO_EARLY and not _is_over(activation):
+        _put_off(activation, closing.retry_at or datetime.now(UTC) + timedelta(seconds=15))
+        return
+    if closing and closing.outcome is CloseOutcome.HAS_SMS:
+        return
+    state = "cancelled" if activation.cancel_reason else "expired"
+    closed = closing is not None and closing.outcome in {CloseOutcome.CLOSED, CloseOutcome.ALREADY_CLOSED}
+    if give_back(activation, state, reason, closed_at_provider=closed) and activation.replace_wanted:
+        replace(activation)
+
+
+def replace(activation: Activation) -> Activation | None:
+    """Buy another number in place of one that was no good, at the same price at most; None when none is on sale.
+
+    Repeatable: the new activation's key is made from the old one's id. Without one the old page says what to do.
+    """
+    user = db.session.get_one(User, activation.user_id)
+    try:
+        return activations.buy(
+            user,
+            activation.service_code,
+            activation.country_code,
+            activation.operator,
+            activation.price_minor,
+            key=f"replace:{activation.id}",
+            replaces=activation,
+        )
+    except UserError as error:
+        current_app.logger.info("no replacement for activation %s: %s", activation.id, type(error).__name__)
+        return None
+
+
+def _tell_provider(activation: Activation, reason: str) -> Closing:
+    """Ask the provider to close the order; where an SMS got in first, take it. Raises ProviderDown."""
+    adapter = registry.ask(activation.provider_name)
+    ref = activation.provider_ref or ""
+    closing = (adapter.ban if reason == "number_used" and adapter.rules.can_ban else adapter.cancel)(ref)
+    if closing.outcome is CloseOutcome.HAS_SMS or reason == "no_code":
+        order = adapter.get_order(ref)
+        if order and order.messages:
+            receive(activation.id, order.messages)
+            return Closing(CloseOutcome.HAS_SMS)
+        if order and order.status is OrderStatus.REFUNDED:
+            return Closing(CloseOutcome.ALREADY_CLOSED)
+    if closing.outcome is CloseOutcome.HAS_SMS:
+        # It says there is an SMS and shows none: read again before anything is decided.
+        raise ProviderDown("bad_answer", "an SMS that cannot be read")
+    return closing
+
+
+def _put_off(activation: Activation, until: datetime) -> None:
+    with transaction():
+        move(activation, ("waiting",), due_at=until, tries=Activation.tries + 1)
+
+
+def _is_over(activation: Activation) -> bool:
+    return activation.expires_at is not None and activation.expires_at <= datetime.now(UTC)

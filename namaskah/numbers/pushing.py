@@ -1,0 +1,32 @@
+"""What a push draws: the same partials as the pages, as htmx takes them from the socket."""
+
+from flask import render_template
+from sqlalchemy import select
+
+from namaskah.auth.models import User
+from namaskah.db import db
+from namaskah.numbers.models import OPEN, Activation
+from namaskah.numbers.presenting import open_count, present
+from namaskah.wallet import ledger
+
+
+def activation(user: User, item: int | None) -> str:
+    """One activation of the viewer's, or every open one; the wallet rides along, for its figure changes with it."""
+    mine = select(Activation).where(Activation.user_id == user.id).execution_options(populate_existing=True)
+    wanted = mine.where(Activation.id == item) if item is not None else mine.where(Activation.state.in_(OPEN))
+    parts = [
+        _part(f"activation-{found.id}", render_template("activations/_activation.html", view=present(found)))
+        for found in db.session.scalars(wanted)
+    ]
+    return "".join(parts) + wallet(user, None)
+
+
+def wallet(user: User, _item: int | None) -> str:
+    """The figures in the header."""
+    chip = render_template("_wallet_chip.html", wallet=ledger.balance(user.id))
+    count = render_template("_open_count.html", open_count=open_count(user.id))
+    return _part("wallet-chip", chip) + _part("open-count", count)
+
+
+def _part(target: str, html: str) -> str:
+    return f'<hx-partial hx-target="#{target}" hx-swap="outerMorph">{html}</hx-partial>'

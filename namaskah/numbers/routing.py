@@ -1,0 +1,108 @@
+"""Which provider sells: what can be bought now for a service and country, best first, and what we learn from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import current_app
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+
+from namaskah.db import db, transaction
+from namaskah.numbers import registry
+from namaskah.numbers.models import Offer, Provider, Service
+from namaskah.providers.base import NotSold
+
+# Without any figure a route counts as middling, so that a new provider is tried but does not win at once.
+UNKNOWN_RATE = 6_000
+
+# A provider that cannot sell anything for now is left alone for this long.
+PAUSES = {
+    "no_balance": timedelta(minutes=5),
+    "bad_credentials": timedelta(minutes=30),
+    "account_blocked": timedelta(minutes=30),
+    "rate_limited": timedelta(seconds=20),
+    "unreachable": timedelta(seconds=20),
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way to get a number: an offer of one provider. Cost in millionths, price in minor units, rate 0…10000."""
+
+    offer_id: int
+    country: str
+    operator: str
+    provider: str
+    currency: str
+    cost_micros: int
+    price_minor: int
+    stock: int
+    rate: int | None
+    weight: int
+
+    @property
+    def score(self) -> float:
+        """Weight × success² ÷ price: a code that does not come costs the customer minutes, so success counts twice."""
+        rate = UNKNOWN_RATE if self.rate is None else self.rate
+        return self.weight * rate * rate / self.price_minor
+
+
+def routes(service: str, country: str | None = None, operator: str | None = "any") -> list[Route]:
+    """Everything on sale now for a service, best first. `operator=None` means every operator."""
+    wanted: list[ColumnElement[bool]] = [Offer.service_code == service, on_sale()]
+    if country is not None:
+        wanted.append(Offer.country_code == country)
+    if operator is not None:
+        wanted.append(Offer.operator == operator)
+    rows = db.session.execute(
+        select(Offer, Provider.currency, Provider.weight).join(Provider).join(Service).where(*wanted)
+    ).all()
+    found = [
+        Route(
+            offer_id=offer.id,
+            country=offer.country_code,
+            operator=offer.operator,
+            provider=offer.provider_name,
+            currency=currency,
+            cost_micros=offer.cost_micros,
+            price_minor=offer.price_minor,
+            stock=offer.stock,
+            rate=offer.rate,
+            weight=weight,
+        )
+        for offer, currency, weight in rows
+    ]
+    return sorted(found, key=lambda route: route.score, reverse=True)
+
+
+def on_sale() -> ColumnElement[bool]:
+    """What may be sold: in stock, confirmed lately, service not blocked, provider configured, awake and with money."""
+    fresh = timedelta(seconds=current_app.config["OFFER_FRESH_SECONDS"])
+    return and_(
+        Offer.stock > 0,
+        Service.blocked.is_(None),
+        Provider.name.in_(registry.names()),
+        Provider.weight > 0,
+        Provider.synced_at > func.now() - fresh,
+        or_(Provider.paused_until.is_(None), Provider.paused_until < func.now()),
+        or_(Provider.balance_micros.is_(None), Provider.balance_micros >= Offer.cost_micros),
+    )
+
+
+def prefer_others(found: Sequence[Route], avoid: str | None) -> list[Route]:
+    """The same routes with those of one provider last: its number was no good just now."""
+    return sorted(found, key=lambda route: route.provider == avoid)
+
+
+def learn(route: Route, refusal: NotSold) -> None:
+    """Take a definite no into account: the offer is gone until the next price list, or the provider rests."""
+    pause = PAUSES.get(refusal.reason)
+    with transaction():
+        if pause:
+            db.session.execute(
+                update(Provider)
+                .where(Provider.name == route.provider)
+                .values(paused_until=func.now() + pause, paused_reason=refusal.reason)
+            )
+        elif refusal.reason in {"no_stock", "price_moved", "not_offered"}:
+            db.session.execute(update(Offer).where(Offer.id == route.offer_id).values(stock=0))

@@ -1,0 +1,118 @@
+"""What runs in the background, all of it, in two tables: TASKS are done once each, SCHEDULE again and again.
+
+Run as `flask worker`; any number of workers may run against one database. Periodic verbs have threads of their own, so
+a backlog of mail delays nobody's code.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate.tasks import Task
+
+from namaskah import mail
+from namaskah.db import db
+from namaskah.numbers import closing, polling, pricelists, settling
+from namaskah.wallet import events, topups
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Every:
+    """A periodic verb: it takes what is due, returns how much that was, and is called again after `seconds`, or at
+    once while there is more. `threads` of each worker process run it side by side."""
+
+    seconds: float
+    verb: Callable[[], int]
+    threads: int = 1
+
+
+SCHEDULE = (
+    Every(0.5, polling.poll_due, threads=2),  # a provider has its turn every two seconds (polling.TICK)
+    Every(1, settling.advance_due, threads=4),  # expiry, cancel, doubt, purchases cut off
+    Every(5, settling.close_strays_due),
+    Every(10, settling.sweep_due),
+    Every(10, pricelists.sync_due),
+    Every(10, topups.sweep_due),
+)
+
+# Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
+TASKS: dict[str, Callable[..., Any]] = {
+    "send_mail": mail.send,
+    "finish_order": closing.finish_order,
+    "handle_gateway_event": events.handle_event,
+}
+RETRY = RetryStrategy(max_attempts=12, exponential_wait=3)
+JOBS_AT_ONCE = 4
+
+
+def run(app: Flask) -> None:
+    """Work until SIGTERM or SIGINT: take no new work, finish what is under way."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_repeat, args=(app, every, stop), name=every.verb.__name__, daemon=True)
+        for every in SCHEDULE
+        for _number in range(every.threads)
+    ]
+    for thread in threads:
+        thread.start()
+    log.info("worker is ready: %d periodic threads", len(threads))
+    try:
+        _queue(app).run_worker(concurrency=JOBS_AT_ONCE, delete_jobs="successful", shutdown_graceful_timeout=20)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=15)
+
+
+def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:
+    """Call a verb for ever. An error is logged and the verb called again: what was due is still due."""
+    while not stop.is_set():
+        started = time.monotonic()
+        done = 0
+        with app.app_context():
+            try:
+                done = every.verb()
+            except Exception:
+                log.exception("%s failed", every.verb.__name__)
+                stop.wait(1)
+            finally:
+                db.session.remove()
+        if not done:
+            stop.wait(max(0.05, every.seconds - (time.monotonic() - started)))
+
+
+def _queue(app: Flask) -> App:
+    """The queue as the worker needs it: with the asynchronous driver, tasks registered, lost jobs taken up again."""
+    address = app.config["DATABASE_URL"].replace("postgresql+psycopg2://", "postgresql://")
+    queue = App(connector=PsycopgConnector(conninfo=address))
+    for name, verb in TASKS.items():
+        _register(queue, app, name, verb)
+
+    async def take_up_lost_jobs(timestamp: int) -> None:
+        """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
+        for job in await queue.job_manager.get_stalled_jobs():
+            await queue.job_manager.retry_job(job)
+
+    task: Task[Any, Any, Any] = queue.task(name="take_up_lost_jobs", queueing_lock="take_up_lost_jobs", pass_context=False)(
+        take_up_lost_jobs
+    )
+    queue.periodic(cron="*/30 * * * * *")(task)
+    return queue
+
+
+def _register(queue: App, app: Flask, name: str, verb: Callable[..., Any]) -> None:
+    def work(**arguments: Any) -> None:
+        with app.app_context():
+            try:
+                verb(**arguments)
+            finally:
+                db.session.remove()
+
+    queue.task(name=name, retry=RETRY)(work)
