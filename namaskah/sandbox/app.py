@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime
 from types import TracebackType
+from typing import Any
 
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from . import checkout, control, fivesim, handler_api, pages, paystack
@@ -18,8 +21,17 @@ from .world import Config, World
 TICK_SECONDS = 0.25
 
 
+class IsoJson(DefaultJSONProvider):
+    """Times in ISO 8601, not in the HTTP dates Flask writes."""
+
+    @staticmethod
+    def default(o: Any) -> Any:
+        return o.isoformat() if isinstance(o, datetime) else DefaultJSONProvider.default(o)
+
+
 def create_app(world: World) -> Flask:
     app = Flask(__name__)
+    app.json = IsoJson(app)
     app.extensions["sandbox"] = world
     app.url_map.strict_slashes = False
     for module in (fivesim, handler_api, paystack, checkout, control, pages):

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 
@@ -23,6 +24,8 @@ class Journal:
     def __init__(self, path: str | None = None) -> None:
         self.lock = threading.RLock()
         self._depth = 0
+        if path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")  # the books are the oracle: no answer before the disk has it
@@ -51,7 +54,11 @@ class Journal:
     def put(self, kind: str, key: object, document: dict[str, Any]) -> None:
         """Write one document; call inside `writing()`."""
         body = json.dumps(document, default=_plain, ensure_ascii=False)
-        self._db.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, str(key), body))
+        # Not INSERT OR REPLACE: that moves the row to the end, and the order of writing is the order of sale.
+        self._db.execute(
+            "INSERT INTO document VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
+            (kind, str(key), body),
+        )
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         """Every document of one kind, in the order it was first written."""
@@ -62,7 +69,3 @@ class Journal:
     def forget(self, kind: str) -> None:
         """Delete every document of one kind; call inside `writing()`."""
         self._db.execute("DELETE FROM document WHERE kind = ?", (kind,))
-
-    def close(self) -> None:
-        with self.lock:
-            self._db.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request
+from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from . import control
@@ -43,13 +43,14 @@ def home() -> str:
 
 
 def _home(problem: str = "") -> BaseResponse:
-    return redirect(f"/?problem={problem}" if problem else "/", 303)
+    return redirect(url_for("pages.home", problem=problem or None), 303)
 
 
 @bp.post("/sms")
 def sms() -> BaseResponse:
     try:
-        control.send_sms(world(), request.form.to_dict())
+        text = request.form.get("text", "").replace("\r\n", "\n")  # browsers send forms with CRLF
+        control.send_sms(world(), {**request.form.to_dict(), "text": text})
     except (Refused, ValueError) as error:
         return _home(str(error))
     return _home()

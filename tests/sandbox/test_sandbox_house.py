@@ -147,6 +147,8 @@ def test_a_killed_process_finds_its_books_again_and_sigterm_ends_it_at_once(tmp_
     key = {"Authorization": "Bearer sandbox-fivesim"}
     process, ports = start(tmp_path / "books")
     order = get(ports["port"], "/5sim/v1/user/buy/activation/ghana/any/telegram", **key)
+    get(ports["port"], "/5sim/v1/user/buy/activation/kenya/any/google", **key)
+    get(ports["port"], f"/5sim/v1/user/ban/{order['id']}", **key)
     send(ports["smtp_port"], "alice@example.org")
     before = get(ports["port"], "/control/books")
     process.kill()  # no chance to tidy up: what was answered must be on disk

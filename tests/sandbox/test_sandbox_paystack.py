@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox_help import eventually
+from sandbox_help import Client, eventually
+
+from namaskah.sandbox import Sandbox
 
 FIELDS = (
     "id domain status reference receipt_number amount message gateway_response paid_at created_at channel currency "
@@ -162,6 +166,19 @@ def test_the_webhook_gives_up_after_ten_tries(client: Any, receiver: Any) -> Non
     act(client, begin(client))
     eventually(lambda: len(client.books("paystack")["transactions"][0]["webhook_deliveries"]) == 10)
     assert len(receiver.requests) == 10
+
+
+def test_a_restart_goes_on_announcing_what_nobody_acknowledged(client: Any, receiver: Any, tmp_path: Path) -> None:
+    config = replace(client.sandbox.config, data=str(tmp_path / "books"), webhook_retry_seconds=30)
+    receiver.answers = [500]
+    with Sandbox(config) as first:
+        data = begin(Client(first))
+        act(Client(first), data)
+        eventually(lambda: Client(first).books("paystack")["transactions"][0]["webhook_deliveries"])
+    with Sandbox(config) as second:
+        eventually(lambda: len(Client(second).books("paystack")["transactions"][0]["webhook_deliveries"]) == 2)
+        assert verify(Client(second), data["reference"])["status"] == "success"
+    assert len(receiver.requests) == 2
 
 
 def test_webhook_faults(client: Any, receiver: Any) -> None:
