@@ -4,6 +4,8 @@ import gzip
 import logging
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -207,3 +209,35 @@ def test_no_log_line_carries_the_query(canned: Canned, caplog: pytest.LogCapture
     with pytest.raises(NeverSent) as caught:
         request("GET", "http://127.0.0.1:1/", params={"api_key": "hush"})
     assert "hush" not in caplog.text + str(caught.value)
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import sys, time, gevent
+from namaskah.http import NoAnswer, request
+request("GET", sys.argv[1])
+def ask():
+    try:
+        request("GET", sys.argv[2], deadline=0.4)
+    except NoAnswer:
+        return time.monotonic() - started
+started = time.monotonic()
+waits = [greenlet.get() for greenlet in [gevent.spawn(ask) for _ in range(5)]]
+print(*waits)
+"""
+
+
+def test_under_gevent_the_deadline_holds_and_nobody_waits_for_another(canned: Canned) -> None:
+    slow = read_then(lambda c: drip(c, HEAD % 60 + b"x" * 60))
+
+    def at_once(connection: socket.socket) -> None:
+        threading.Thread(target=lambda copy: slow(copy), args=[connection.dup()], daemon=True).start()
+
+    with serving(at_once, accepts=5) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", GREENLETS, canned.url, url], capture_output=True, text=True, timeout=20, check=False
+        )
+    waits = [float(word) for word in done.stdout.split()]
+    assert len(waits) == 5, done.stderr
+    assert all(0.3 < wait < 1.2 for wait in waits), waits
