@@ -10,7 +10,7 @@ from flask_login import current_user
 from namaskah.auth import accounts
 from namaskah.auth.access import me, public, safe_next
 from namaskah.language import CODES, THEMES
-from namaskah.numbers import catalogue
+from namaskah.numbers import catalogue, directory
 from namaskah.pages import blueprint
 
 POPULAR_ON_FRONT_PAGE = 4
@@ -65,6 +65,7 @@ def language(code: str) -> ResponseReturnValue:
     if code not in CODES:
         abort(404)
     session["language"] = code
+    session.permanent = True
     if current_user.is_authenticated:
         accounts.set_language(me(), code)
     return redirect(_back(), 303)
@@ -77,6 +78,7 @@ def theme() -> ResponseReturnValue:
     if chosen not in THEMES:
         abort(400)
     session["theme"] = chosen
+    session.permanent = True
     if current_user.is_authenticated:
         accounts.set_theme(me(), chosen)
     return redirect(_back(), 303)
@@ -92,6 +94,8 @@ def _cheapest_of(services: list[str]) -> list[dict[str, Any]]:
 
 def _prices_of(q: str) -> list[dict[str, Any]]:
     """Prices of the services, and of the country, that somebody may mean by `q`."""
+    if not directory.fold(q):
+        return []
     found = [row for line in catalogue.search(q, SERVICES_FOUND) for row in catalogue.price_list(line.code)]
     return found + catalogue.price_list(None, catalogue.find_country(q))
 
