@@ -373,3 +373,16 @@ def test_errors_name_no_token_and_no_body(provider: FiveSim, canned: Canned) -> 
         buy(provider)
     assert "447900038145" not in str(caught.value)
     assert "token" not in str(caught.value)
+
+
+def test_a_fault_of_ours_after_sending_leaves_the_purchase_in_doubt(
+    provider: FiveSim, canned: Canned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(value: object) -> Order:
+        raise KeyError(value)
+
+    monkeypatch.setattr(fivesim, "_parse_order", broken)
+    canned.answer(order())
+    with pytest.raises(OutcomeUnknown) as caught:
+        buy(provider)
+    assert caught.value.reason == "bad_answer"
