@@ -50,7 +50,7 @@
     for (const part of all("[data-code]")) {
       const before = seen.get(part.id), now = { state: part.dataset.state, messages: +part.dataset.messages };
       seen.set(part.id, now);
-      if (part.dataset.code) document.title = `● ${part.dataset.code} · ${part.dataset.name} · Namaskah`;
+      if (part.dataset.code) document.title = `${part.dataset.state === "received" ? "● " : ""}${part.dataset.code} · ${part.dataset.name} · Namaskah`;
       if (first || !before) continue;
       if (before.state !== now.state || before.messages !== now.messages) announce(part.dataset.announce);
       if (now.messages > before.messages) arrived(part);
@@ -192,7 +192,7 @@
 
   // ── Top-up: the balance after it, in the server's own way of writing money
   function showAfter(form) {
-    const shape = form.dataset.sample.match(/^(.*?)1(\D)234\2567(\D)89(.*)$/);
+    const shape = form.dataset.sample.match(/^(.*?)1(\D)234\2(?:567)(\D)89(.*)$/);
     const typed = form.querySelector("[name=amount]").value.replace(/[,\s]/g, "");
     const added = typed ? Math.round(typed * 100) : +form.querySelector("[name=preset]:checked")?.value;
     const line = form.querySelector("[data-was-is]"), sum = line?.querySelector("ins");
