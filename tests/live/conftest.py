@@ -118,8 +118,8 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     postgres.stop()
 
 
-def serve(stand: Stand, workers: int) -> Web:
-    """Gunicorn with the project's own configuration. The caller stops it."""
+def serve(stand: Stand, workers: int, **environment: str) -> Web:
+    """Gunicorn with the project's own configuration, further environment as given. The caller stops it."""
     port = free_port()
     log = stand.data / f"web-{port}.log"
     with log.open("wb") as output:
@@ -129,6 +129,7 @@ def serve(stand: Stand, workers: int) -> Web:
             cwd=ROOT,
             env={
                 **os.environ,
+                **environment,
                 "PORT": str(port),
                 "WEB_WORKERS": str(workers),
                 "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}",

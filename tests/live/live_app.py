@@ -7,13 +7,13 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 from flask_babel import format_datetime
 from flask_login import current_user, login_user
 from sqlalchemy import text
 
 from namaskah import config as settings
-from namaskah import live
+from namaskah import http, live
 from namaskah.auth.accounts import find_by_session
 from namaskah.auth.models import User
 from namaskah.db import db
@@ -40,6 +40,8 @@ def build() -> Flask:
     live.renderers.update(card=_card, large=_large, broken=_broken)
     app.register_blueprint(live.blueprint)
     app.add_url_rule("/log-in/<int:user_id>", "log_in", _log_in)
+    app.add_url_rule("/call-out/<int:port>", "call_out", _call_out)
+    app.add_url_rule("/call-itself", "call_itself", _call_itself)
     app.add_url_rule("/slow-query", "slow_query", _slow_query)
     return app
 
@@ -59,6 +61,17 @@ def _log_in(user_id: int) -> str:
 
 def _slow_query() -> str:
     return str(db.session.scalar(text("SELECT 'slept' FROM pg_sleep(0.3)")))
+
+
+def _call_out(port: int) -> bytes | str:
+    try:
+        return http.request("GET", f"https://localhost:{port}/", deadline=5).body
+    except http.NeverSent as error:
+        return type(error).__name__
+
+
+def _call_itself() -> bytes:
+    return http.request("GET", f"{request.host_url}slow-query", deadline=5).body
 
 
 def _card(user: User, item: int | None) -> str:

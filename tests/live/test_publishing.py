@@ -1,0 +1,126 @@
+"""Saying that something changed: when it is said, and what it costs when nobody can hear."""
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from conftest import Stand
+from redis.client import PubSub
+from sqlalchemy import text
+
+from namaskah import live
+from namaskah.db import db, transaction
+from namaskah.extensions import redis
+from namaskah.live import publishing
+
+
+@pytest.fixture
+def heard(stand: Stand) -> Iterator[PubSub]:
+    with closing(redis.client.pubsub()) as subscription:
+        subscription.psubscribe("live:*")
+        assert subscription.get_message(timeout=2)
+        yield subscription
+
+
+@pytest.fixture(autouse=True)
+def no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "_Outage", type("_Outage", (), {"pause_until": 0.0, "silent_until": 0.0}))
+
+
+def all_heard(subscription: PubSub) -> list[tuple[str, str]]:
+    found = []
+    while message := subscription.get_message(timeout=0.2):
+        found.append((message["channel"], message["data"]))
+    return found
+
+
+def test_a_change_is_named_in_the_channel_of_its_user(heard: PubSub) -> None:
+    live.publish(5, "activation", 7)
+    live.publish(6, "wallet")
+    assert all_heard(heard) == [("live:5", '["activation", 7]'), ("live:6", '["wallet", null]')]
+
+
+def test_changes_of_a_transaction_are_told_once_after_its_commit(stand: Stand, heard: PubSub) -> None:
+    with stand.app.app_context():
+        with transaction():
+            live.publish_on_commit(5, "activation", 7)
+            live.publish_on_commit(5, "wallet")
+            live.publish_on_commit(5, "activation", 7)
+            db.session.execute(text("SELECT 1"))
+            assert all_heard(heard) == []
+        assert all_heard(heard) == [("live:5", '["activation", 7]'), ("live:5", '["wallet", null]')]
+        with transaction():
+            db.session.execute(text("SELECT 1"))
+        assert all_heard(heard) == []
+
+
+def test_changes_are_forgotten_when_the_transaction_fails(stand: Stand, heard: PubSub) -> None:
+    with stand.app.app_context():
+        with pytest.raises(ZeroDivisionError), transaction():
+            db.session.execute(text("SELECT 1"))
+            live.publish_on_commit(5, "wallet")
+            raise ZeroDivisionError
+        with transaction():
+            db.session.execute(text("SELECT 1"))
+        assert all_heard(heard) == []
+
+
+def test_a_savepoint_neither_tells_early_nor_forgets(stand: Stand, heard: PubSub) -> None:
+    with stand.app.app_context():
+        with transaction():
+            live.publish_on_commit(5, "wallet")
+            with db.session.begin_nested():
+                db.session.execute(text("SELECT 1"))
+            assert all_heard(heard) == []
+            with pytest.raises(ZeroDivisionError), db.session.begin_nested():
+                db.session.execute(text("SELECT 1"))
+                raise ZeroDivisionError
+        assert all_heard(heard) == [("live:5", '["wallet", null]')]
+
+
+def test_a_change_outside_a_transaction_has_no_commit_to_wait_for(stand: Stand) -> None:
+    with stand.app.app_context(), pytest.raises(RuntimeError, match="transaction"):
+        live.publish_on_commit(5, "wallet")
+
+
+@pytest.fixture
+def silent_redis(stand: Stand) -> Iterator[None]:
+    """A Redis that takes connections and never answers: the slowest way to be away."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        redis.init_app(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        yield
+    redis.init_app(stand.app.config["REDIS_URL"])
+
+
+@pytest.mark.usefixtures("silent_redis")
+def test_without_redis_a_hundred_pushes_cost_one_timeout_and_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    started = time.monotonic()
+    for _ in range(100):
+        live.publish(5, "wallet")
+    assert time.monotonic() - started < 0.3
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+@pytest.mark.usefixtures("stand")
+def test_an_outage_is_reported_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis, "_client", Unreachable())
+    reports = []
+    for now in (1_000.0, 1_000.9, 1_030.0, 1_058.0, 1_060.0, 1_100.0, 1_120.0):
+        monkeypatch.setattr(publishing, "time", Clock(now))
+        caplog.clear()
+        live.publish(5, "wallet")
+        reports.append(len(caplog.records))
+    assert reports == [1, 0, 0, 0, 1, 0, 1]
+
+
+class Clock:
+    def __init__(self, now: float) -> None:
+        self.monotonic = lambda: now
+
+
+class Unreachable:
+    def publish(self, channel: str, message: str) -> None:
+        raise ConnectionRefusedError

@@ -1,0 +1,95 @@
+"""What the web processes need to be: unblocked by the database, able to call out, configured as documented."""
+
+import runpy
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Stand, Web, serve
+
+from namaskah.config import SETTINGS
+
+
+def test_a_slow_query_holds_up_nobody_else(lone_web: Web) -> None:
+    with ThreadPoolExecutor(5) as many:
+        started = time.monotonic()
+        slept = list(many.map(lambda _: lone_web.get("/slow-query").read(), range(5)))
+        seconds = time.monotonic() - started
+    assert slept == [b"slept"] * 5
+    assert seconds < 1.0  # five times 0.3 s, one after the other, would be 1.5
+
+
+class Hello(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:  # noqa: N802
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, *_: object) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Certificate and key for localhost, made now."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    made = tmp_path / "localhost.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", made, "-out", tmp_path / "only-certificate.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with made.open("a") as whole:
+        whole.write((tmp_path / "only-certificate.pem").read_text())
+    return made
+
+
+@pytest.fixture
+def tls_port(certificate: Path) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        with suppress(OSError):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_a_patched_process_calls_out_over_checked_tls(stand: Stand, certificate: Path, tls_port: int) -> None:
+    trusting = serve(stand, workers=1, SSL_CERT_FILE=str(certificate))
+    doubting = serve(stand, workers=1)
+    try:
+        assert trusting.get(f"/call-out/{tls_port}").read() == b"hello"
+        assert doubting.get(f"/call-out/{tls_port}").read() == b"NeverSent"
+    finally:
+        trusting.stop()
+        doubting.stop()
+
+
+def test_a_patched_process_waits_for_many_upstreams_at_once(lone_web: Web) -> None:
+    with ThreadPoolExecutor(5) as many:
+        started = time.monotonic()
+        answers = list(many.map(lambda _: lone_web.get("/call-itself").read(), range(5)))
+        seconds = time.monotonic() - started
+    assert answers == [b"slept"] * 5
+    assert seconds < 1.0
+
+
+def test_the_servers_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.name, raising=False)
+    conf = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+    defaults = {setting.name: setting.default for setting in SETTINGS}
+    assert conf["bind"] == f"{defaults['HOST']}:{defaults['PORT']}"
+    assert conf["workers"] == defaults["WEB_WORKERS"]
+    assert conf["loglevel"] == defaults["LOG_LEVEL"].lower()
