@@ -19,6 +19,12 @@ from typing import Any
 
 from flask import Flask
 
+DATABASE_TIMEOUTS = {  # milliseconds
+    "statement_timeout": 15_000,
+    "lock_timeout": 8_000,
+    "idle_in_transaction_session_timeout": 30_000,
+}
+
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
@@ -76,9 +82,7 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
             "pool_timeout": 5,
             "pool_pre_ping": True,
             # No statement of ours needs longer; a forgotten transaction must not hold its locks.
-            "connect_args": {
-                "options": "-c statement_timeout=15000 -c lock_timeout=8000 -c idle_in_transaction_session_timeout=30000"
-            },
+            "connect_args": {"options": " ".join(f"-c {name}={ms}" for name, ms in DATABASE_TIMEOUTS.items())},
         },
         "RATELIMIT_STORAGE_URI": config["REDIS_URL"],
         "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.2, "socket_timeout": 0.2},
@@ -147,7 +151,7 @@ def _secure_headers(app: Flask) -> None:
             "base-uri": "'none'",
             "frame-ancestors": "'none'",
         },
-        permissions_policy={name: "()" for name in ("camera", "geolocation", "microphone", "payment", "usb")},
+        permissions_policy=dict.fromkeys(("camera", "geolocation", "microphone", "payment", "usb"), "()"),
     )
 
     @app.after_request

@@ -38,7 +38,7 @@ def _owed() -> dict[str, int]:
         .where(LedgerAccount.kind == "provider_receivable")
         .group_by(LedgerAccount.provider)
     )
-    return {provider: int(micros) for provider, micros in rows}
+    return {str(provider): int(micros) for provider, micros in rows}
 
 
 def _faults() -> list[tuple[str, str, int]]:

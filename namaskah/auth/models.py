@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from namaskah.db import Base
 
 
-class User(UserMixin, Base):
+class User(UserMixin, Base):  # type: ignore[misc]
     __tablename__ = "users"
     __table_args__ = (
         # One account an address, however it is capitalised.

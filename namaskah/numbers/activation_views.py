@@ -19,7 +19,6 @@ from namaskah.numbers.forms import BuyForm
 from namaskah.numbers.models import CAPTURED, OPEN, RELEASED, Activation
 from namaskah.numbers.presenting import present
 
-
 PAGE = 25
 STATES = {"open": OPEN, "code": CAPTURED, "back": RELEASED}
 

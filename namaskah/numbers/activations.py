@@ -235,12 +235,9 @@ def provider_codes(activation: Activation, provider: str) -> tuple[str, str]:
     """What a provider calls this activation's service and country."""
     adapter = registry.find(provider)
     assert adapter is not None, provider
-    row = db.session.execute(
-        select(getattr(Service, adapter.protocol), getattr(Country, adapter.protocol)).where(
-            Service.code == activation.service_code, Country.code == activation.country_code
-        )
-    ).one()
-    return row[0], row[1]
+    service = db.session.get_one(Service, activation.service_code)
+    country = db.session.get_one(Country, activation.country_code)
+    return getattr(service, adapter.protocol), getattr(country, adapter.protocol)
 
 
 def accept(activation: Activation, order: Order, usual_cost_micros: int | None = None) -> bool:

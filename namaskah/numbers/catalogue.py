@@ -171,18 +171,13 @@ def lines_of(codes: Iterable[str]) -> list[ServiceLine]:
     return [_line(code, known[code].name, prices) for code in codes if code in known]
 
 
-def price_list(query: str, limit: int = 200) -> list[dict[str, Any]]:
-    """Public prices for what was typed, cheapest first: of a service in all countries, or of a country for all
-    services; without a query, the most wanted services where they are cheapest."""
-    found = search(query, 1) if query.strip() else []
-    service = found[0].code if found else None
-    country = find_country(query) if service is None else None
-    if query.strip() and service is None and country is None:
+def price_list(service: str | None, country: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
+    """Public prices, cheapest first: of a service in all countries, or of a country for all services."""
+    if service is None and country is None:
         return []
     wanted = [routing.on_sale(), Offer.operator == "any"]
     wanted += [Offer.service_code == service] if service else []
     wanted += [Offer.country_code == country] if country else []
-    wanted += [] if service or country else [Offer.service_code.in_([line.code for line in popular(5)])]
     rows = db.session.execute(
         select(
             Offer.service_code,

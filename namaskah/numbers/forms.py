@@ -5,7 +5,7 @@ from wtforms import IntegerField, StringField
 from wtforms.validators import InputRequired, Length, NumberRange, Regexp
 
 
-class BuyForm(FlaskForm):
+class BuyForm(FlaskForm):  # type: ignore[misc]
     """`max_price_minor` is the price the button showed, `key` makes a double click one purchase. A chosen operator
     comes as "name@price", because its price differs from the country's."""
 

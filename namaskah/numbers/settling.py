@@ -113,7 +113,10 @@ def _unclaimed_order(activation: Activation, adapter: Adapter) -> Order | None:
     free = strays.unclaimed(adapter.name, [order.provider_ref for order in orders])
     free -= _being_closed(adapter.name)
     orders = [order for order in orders if order.provider_ref in free]
-    return min(orders, key=lambda order: order.created_at or datetime.now(UTC), default=None)
+    # One protocol's list has no usable times; its ids grow.
+    return min(
+        orders, key=lambda order: (order.created_at or since, len(order.provider_ref), order.provider_ref), default=None
+    )
 
 
 def _being_closed(provider: str) -> set[str]:

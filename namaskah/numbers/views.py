@@ -8,15 +8,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
 
-
 from namaskah.auth.access import customer, go, public
 from namaskah.errors import UserError
 from namaskah.extensions import limiter
 from namaskah.numbers import blueprint, catalogue, favourites
 from namaskah.numbers.catalogue import CountryOffer, ServiceLine
 from namaskah.wallet import ledger
-
-
 
 SORTS = ("best", "price")
 
@@ -86,7 +83,9 @@ def _result_lists(query: str, service: str | None) -> dict[str, Any]:
     starred = [line for line in catalogue.lines_of(stars) if line not in recent]
     shown = {line.code for line in (*recent, *starred)}
     popular = [line for line in catalogue.popular(10) if line.code not in shown]
-    chosen = [line for line in catalogue.lines_of([service] if service else []) if line not in (*recent, *starred, *popular)]
+    chosen = [
+        line for line in catalogue.lines_of([service] if service else []) if line not in (*recent, *starred, *popular)
+    ]
     groups = {
         _("Chosen"): rows(chosen),
         _("Recent"): rows(recent),
