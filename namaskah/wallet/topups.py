@@ -103,8 +103,8 @@ def settle(reference: str) -> TopUp:
         top_up = _lock(reference)
         before = top_up.state
         _apply(top_up, payment, paystack.domain)
-    if top_up.state != before:
-        live.publish(top_up.user_id, "wallet")
+        if top_up.state != before:
+            live.publish_on_commit(top_up.user_id, "wallet")
     return top_up
 
 
