@@ -34,8 +34,12 @@
   let connected = false;
   const poll = (part) => part && window.htmx?.trigger(part, "poll");
   const net = (down) => { const bar = document.getElementById("netbar"); if (bar) bar.hidden = !down; };
-  setInterval(() => all("[data-poll]").forEach((part) => { if (!connected || "pollAlways" in part.dataset) poll(part); }), 3000);
-  document.addEventListener("htmx:ws:after:connection", () => { connected = true; net(false); });
+  let beat = 0;
+  setInterval(() => {
+    beat += 1;
+    for (const part of all("[data-poll]")) if ("pollAlways" in part.dataset ? beat % 4 === 0 : !connected) poll(part); // a payment is in no hurry
+  }, 3000);
+  document.addEventListener("htmx:ws:after:connection", () => { connected = true; net(false); all("[data-poll]").forEach(poll); });
   document.addEventListener("htmx:ws:close", () => { connected = false; });
   document.addEventListener("htmx:error", (event) => { if (event.detail.ctx && !event.detail.ctx.response && !event.detail.ctx.request?.signal?.aborted) net(true); });
   document.addEventListener("htmx:after:request", () => net(false));
@@ -204,6 +208,16 @@
   }
   document.addEventListener("input", (event) => { const form = event.target.closest("[data-top-up]"); if (form) showAfter(form); });
 
+  // Another operator has another price: the button says so, and so does the balance after it
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-operator]")) return;
+    const { price, after } = event.target.selectedOptions[0].dataset, form = event.target.form;
+    for (const [selector, text] of [["button .money", price], ["ins .money", after]]) {
+      const shown = form.querySelector(selector);
+      if (shown) shown.textContent = text;
+    }
+  });
+
   // ── After each swap
   document.addEventListener("htmx:before:response", (event) => {
     // The session ended: log in, then come back to where you were
@@ -214,6 +228,7 @@
     }
   });
   document.addEventListener("htmx:after:swap", (event) => {
+    for (const order of all("[data-fetch-again]")) { order.remove(); all("[data-poll]").forEach(poll); }
     tick();
     look(false);
     const ctx = event.detail.ctx, source = ctx?.sourceElement;
@@ -226,6 +241,9 @@
       heading?.focus({ preventScroll: true });
     }
   });
+
+  // A new account starts in the zone of its browser
+  for (const field of all("input[type=hidden][name=timezone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 
   setUpAlerts();
   tick();
