@@ -21,7 +21,7 @@ worker_class = "gevent"
 worker_connections = 5000
 preload_app = False
 graceful_timeout = 30
-keepalive = 5
+keepalive = 2
 accesslog = None
 # It would let anyone of the same account stop the server, and complains where HOME cannot be written.
 control_socket_disable = True

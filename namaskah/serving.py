@@ -12,6 +12,7 @@ from psycopg2 import extensions
 from namaskah import live
 
 CONNECT_SECONDS = 5.0
+_CONNECTING = 20  # psycopg2's CONN_STATUS_CONNECTING, which it does not export
 # A reader that takes nothing for this long is gone.
 SEND_SECONDS = 15.0
 SERVICE_RESTART = 1012
@@ -28,7 +29,7 @@ def _wait(connection: Any) -> None:
     while True:
         state = connection.poll()
         # libpq's own connect_timeout does not count in this mode.
-        seconds = CONNECT_SECONDS if connection.status == extensions.STATUS_SETUP else None
+        seconds = CONNECT_SECONDS if connection.status == _CONNECTING else None
         if state == extensions.POLL_OK:
             return
         if state == extensions.POLL_READ:

@@ -45,7 +45,7 @@ def _run(url: str) -> None:
     pause = FIRST_PAUSE_SECONDS
     while True:
         try:
-            with closing(_client(url)) as client, closing(client.pubsub()) as subscription:
+            with closing(_client(url)) as client, closing(PubSub(client.connection_pool)) as subscription:
                 subscription.psubscribe(f"{CHANNEL}*")
                 subscription.get_message(timeout=HEARTBEAT_SECONDS)
                 pause = FIRST_PAUSE_SECONDS

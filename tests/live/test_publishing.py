@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from conftest import Stand
+from flask import Flask
 from redis.client import PubSub
 from sqlalchemy import text
 
 from namaskah import live
 from namaskah.db import db, transaction
-from namaskah.extensions import redis
+from namaskah.extensions import RedisHandle, redis
 from namaskah.live import publishing
 
 
 @pytest.fixture
-def heard(stand: Stand) -> Iterator[PubSub]:
-    with closing(redis.client.pubsub()) as subscription:
+def heard(publishing_there: None) -> Iterator[PubSub]:
+    with closing(PubSub(redis.client.connection_pool)) as subscription:
         subscription.psubscribe("live:*")
         assert subscription.get_message(timeout=2)
         yield subscription
@@ -43,56 +43,54 @@ def test_a_change_is_named_in_the_channel_of_its_user(heard: PubSub) -> None:
     assert all_heard(heard) == [("live:5", '["activation", 7]'), ("live:6", '["wallet", null]')]
 
 
-def test_changes_of_a_transaction_are_told_once_after_its_commit(stand: Stand, heard: PubSub) -> None:
-    with stand.app.app_context():
-        with transaction():
-            live.publish_on_commit(5, "activation", 7)
-            live.publish_on_commit(5, "wallet")
-            live.publish_on_commit(5, "activation", 7)
-            db.session.execute(text("SELECT 1"))
-            assert all_heard(heard) == []
-        assert all_heard(heard) == [("live:5", '["activation", 7]'), ("live:5", '["wallet", null]')]
-        with transaction():
+def test_changes_of_a_transaction_are_told_once_after_its_commit(app: Flask, heard: PubSub) -> None:
+    with transaction():
+        live.publish_on_commit(5, "activation", 7)
+        live.publish_on_commit(5, "wallet")
+        live.publish_on_commit(5, "activation", 7)
+        db.session.execute(text("SELECT 1"))
+        assert all_heard(heard) == []
+    assert all_heard(heard) == [("live:5", '["activation", 7]'), ("live:5", '["wallet", null]')]
+    with transaction():
+        db.session.execute(text("SELECT 1"))
+    assert all_heard(heard) == []
+
+
+def test_changes_are_forgotten_when_the_transaction_fails(app: Flask, heard: PubSub) -> None:
+    with pytest.raises(ZeroDivisionError), transaction():
+        db.session.execute(text("SELECT 1"))
+        live.publish_on_commit(5, "wallet")
+        raise ZeroDivisionError
+    with transaction():
+        db.session.execute(text("SELECT 1"))
+    assert all_heard(heard) == []
+
+
+def test_a_savepoint_neither_tells_early_nor_forgets(app: Flask, heard: PubSub) -> None:
+    with transaction():
+        live.publish_on_commit(5, "wallet")
+        with db.session.begin_nested():
             db.session.execute(text("SELECT 1"))
         assert all_heard(heard) == []
-
-
-def test_changes_are_forgotten_when_the_transaction_fails(stand: Stand, heard: PubSub) -> None:
-    with stand.app.app_context():
-        with pytest.raises(ZeroDivisionError), transaction():
+        with pytest.raises(ZeroDivisionError), db.session.begin_nested():
             db.session.execute(text("SELECT 1"))
-            live.publish_on_commit(5, "wallet")
             raise ZeroDivisionError
-        with transaction():
-            db.session.execute(text("SELECT 1"))
-        assert all_heard(heard) == []
+    assert all_heard(heard) == [("live:5", '["wallet", null]')]
 
 
-def test_a_savepoint_neither_tells_early_nor_forgets(stand: Stand, heard: PubSub) -> None:
-    with stand.app.app_context():
-        with transaction():
-            live.publish_on_commit(5, "wallet")
-            with db.session.begin_nested():
-                db.session.execute(text("SELECT 1"))
-            assert all_heard(heard) == []
-            with pytest.raises(ZeroDivisionError), db.session.begin_nested():
-                db.session.execute(text("SELECT 1"))
-                raise ZeroDivisionError
-        assert all_heard(heard) == [("live:5", '["wallet", null]')]
-
-
-def test_a_change_outside_a_transaction_has_no_commit_to_wait_for(stand: Stand) -> None:
-    with stand.app.app_context(), pytest.raises(RuntimeError, match="transaction"):
+def test_a_change_outside_a_transaction_has_no_commit_to_wait_for(app: Flask) -> None:
+    with pytest.raises(RuntimeError, match="transaction"):
         live.publish_on_commit(5, "wallet")
 
 
 @pytest.fixture
-def silent_redis(stand: Stand) -> Iterator[None]:
+def silent_redis(publishing_there: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Redis that takes connections and never answers: the slowest way to be away."""
+    handle = RedisHandle()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        redis.init_app(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        handle.init_app(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
+        monkeypatch.setattr(redis, "_client", handle.client)
         yield
-    redis.init_app(stand.app.config["REDIS_URL"])
 
 
 @pytest.mark.usefixtures("silent_redis")
@@ -104,7 +102,7 @@ def test_without_redis_a_hundred_pushes_cost_one_timeout_and_one_warning(caplog:
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-@pytest.mark.usefixtures("stand")
+@pytest.mark.usefixtures("publishing_there")
 def test_an_outage_is_reported_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis, "_client", Unreachable())
     reports = []

@@ -13,22 +13,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Stand, Web, serve
 
 from namaskah.config import SETTINGS
+from tests.live.stand import ROOT, Stand, Web, serve
 
 
 def test_a_slow_query_holds_up_nobody_else(lone_web: Web) -> None:
     with ThreadPoolExecutor(5) as many:
         started = time.monotonic()
-        slept = list(many.map(lambda _: lone_web.get("/slow-query").read(), range(5)))
+        slept = list(many.map(lambda _: lone_web.get("/test/slow-query").read(), range(5)))
         seconds = time.monotonic() - started
     assert slept == [b"slept"] * 5
     assert seconds < 1.0  # five times 0.3 s, one after the other, would be 1.5
 
 
 class Hello(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"hello")
@@ -69,8 +69,8 @@ def test_a_patched_process_calls_out_over_checked_tls(stand: Stand, certificate:
     trusting = serve(stand, workers=1, SSL_CERT_FILE=str(certificate))
     doubting = serve(stand, workers=1)
     try:
-        assert trusting.get(f"/call-out/{tls_port}").read() == b"hello"
-        assert doubting.get(f"/call-out/{tls_port}").read() == b"NeverSent"
+        assert trusting.get(f"/test/call-out/{tls_port}").read() == b"hello"
+        assert doubting.get(f"/test/call-out/{tls_port}").read() == b"NeverSent"
     finally:
         trusting.stop()
         doubting.stop()
@@ -79,7 +79,7 @@ def test_a_patched_process_calls_out_over_checked_tls(stand: Stand, certificate:
 def test_a_patched_process_waits_for_many_upstreams_at_once(lone_web: Web) -> None:
     with ThreadPoolExecutor(5) as many:
         started = time.monotonic()
-        answers = list(many.map(lambda _: lone_web.get("/call-itself").read(), range(5)))
+        answers = list(many.map(lambda _: lone_web.get("/test/call-itself").read(), range(5)))
         seconds = time.monotonic() - started
     assert answers == [b"slept"] * 5
     assert seconds < 1.0
