@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import func, select, update
+from sqlalchemy import Interval, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import live, mail
@@ -33,6 +33,9 @@ RETURN_PATH = "/wallet/top-up/return"
 PAGE_PATH = "/wallet/top-ups/"
 # Two tries under one reference, together within what a person waits for.
 INITIALIZE_DEADLINES = (6.0, 4.0)
+NEXT_GAP = literal_column(
+    "least(greatest((now() - created_at) / 4, interval '1 minute'), interval '1 hour')", Interval()
+)
 GIVE_UP_AFTER = timedelta(hours=72)
 NOT_OPENED = "not_opened"  # our own word beside the gateway's: the checkout never became reachable
 STATES = {
@@ -65,7 +68,8 @@ def gateway() -> Paystack:
 
 def get_top_up(reference: str) -> TopUp:
     """The top-up as last settled. Raises UnknownTopUp."""
-    found = db.session.scalar(select(TopUp).filter_by(reference=reference))
+    query = select(TopUp).filter_by(reference=reference)
+    found = db.session.scalar(query.execution_options(populate_existing=True))
     if found is None:
         raise UnknownTopUp(reference)
     return found
@@ -278,8 +282,6 @@ def _claim_due() -> str | None:
 
     The gaps grow with its age, from a minute to an hour: who pays at once is seen at once when the webhook is lost.
     """
-    age = func.now() - TopUp.created_at
-    gap = func.least(func.greatest(age / 4, timedelta(minutes=1)), timedelta(hours=1))
     due = (
         select(TopUp.id)
         .where(TopUp.check_at <= func.now())
@@ -292,7 +294,7 @@ def _claim_due() -> str | None:
         return db.session.scalar(
             update(TopUp)
             .where(TopUp.id == due)
-            .values(check_at=func.now() + gap)
+            .values(check_at=func.now() + NEXT_GAP)
             .returning(TopUp.reference)
             .execution_options(synchronize_session=False)
         )

@@ -73,7 +73,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
     """`go=1` sends the browser on to the checkout. Not by the form's own redirect: our content policy lets forms
     lead nowhere but here, and browsers hold it against redirects too."""
     found = _own_top_up(reference)
-    headers = {"Cache-Control": "no-store"}
+    headers = {}
     if "go" in request.args and _is_payable(found) and _is_fresh(found):
         headers["Refresh"] = f"0; url={found.checkout_url}"
     page = render_template("wallet/top_up.html", top_up=found, support_email=current_app.config["SUPPORT_EMAIL"])

@@ -102,7 +102,7 @@ def test_every_verb_moves_money_the_first_time_only(funded: Funded) -> None:
     assert in_wallet(user) == before == (1_050, 0)
 
 
-def test_money_paid_in_at_a_provider_is_booked_once() -> None:
+def test_money_paid_in_at_a_provider_is_booked_once(app: Flask) -> None:
     reference = f"provider:{secrets.token_hex(6)}"
     paid_in = [
         in_one(lambda: ledger.provider_balance("fivesim", "USD", reference, 5_000_000, "paid in")) for _ in range(2)

@@ -19,12 +19,13 @@ from namaskah.wallet.paystack import (
     parse_event,
     parse_payment,
 )
+from tests.support import Control
 
 from .counter import Counter
 
 
 @pytest.fixture
-def paystack(sandbox: Sandbox) -> Paystack:
+def paystack(control: Control, sandbox: Sandbox) -> Paystack:
     return Paystack(sandbox.config.paystack_secret_key, sandbox.paystack_url)
 
 
@@ -34,7 +35,7 @@ def reference() -> str:
 
 
 def open_checkout(paystack: Paystack, reference: str, deadline: float = 5, **other: Any) -> str:
-    wanted = {"email": "ada@example.com", "amount_minor": 250_000, "currency": "NGN"} | other
+    wanted: dict[str, Any] = {"email": "ada@example.com", "amount_minor": 250_000, "currency": "NGN"} | other
     return paystack.initialize(
         reference,
         callback_url="http://localhost/back",

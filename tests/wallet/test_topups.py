@@ -13,7 +13,7 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import ledger, topups
 from namaskah.wallet.models import TopUp
-from namaskah.wallet.paystack import GatewayDown, GatewayRefused
+from namaskah.wallet.paystack import GatewayDown, GatewayRefused, Paystack
 
 from .counter import Counter
 
@@ -40,11 +40,6 @@ def aged(reference: str, age: str) -> None:
             ),
             {"age": age, "ref": reference},
         )
-
-
-def nothing_else_due() -> None:
-    with transaction():
-        db.session.execute(text("UPDATE top_ups SET check_at = NULL"))
 
 
 def available(user: User) -> int:
@@ -264,7 +259,6 @@ def test_the_credit_and_the_state_come_together_or_not_at_all(
 
 
 def test_the_sweep_finds_a_payment_whose_webhook_was_lost(opened: TopUp, payer: User, counter: Counter) -> None:
-    nothing_else_due()
     counter.pay(opened.reference)
     assert topups.sweep_due() == 0
     aged(opened.reference, "1 minute")
@@ -277,7 +271,6 @@ def test_the_sweep_finds_a_payment_whose_webhook_was_lost(opened: TopUp, payer: 
     ("age", "gap_seconds"), [("1 minute", 60), ("40 minutes", 600), ("4 hours", 3600), ("70 hours", 3600)]
 )
 def test_the_sweep_asks_less_often_as_a_top_up_grows_old(opened: TopUp, age: str, gap_seconds: int) -> None:
-    nothing_else_due()
     aged(opened.reference, age)
     topups.sweep_due()
     query = text("SELECT extract(epoch FROM check_at - now()) FROM top_ups WHERE reference = :ref")
@@ -297,7 +290,6 @@ def test_the_sweep_asks_less_often_as_a_top_up_grows_old(opened: TopUp, age: str
 def test_after_three_days_the_sweep_gives_up(
     opened: TopUp, counter: Counter, status: str, age: str, state: str
 ) -> None:
-    nothing_else_due()
     counter.becomes(opened.reference, status)
     aged(opened.reference, age)
     assert topups.sweep_due() == 1
@@ -308,7 +300,6 @@ def test_after_three_days_the_sweep_gives_up(
 def test_a_payment_confirmed_after_the_last_look_is_still_credited(
     opened: TopUp, payer: User, counter: Counter
 ) -> None:
-    nothing_else_due()
     aged(opened.reference, "80 hours")
     topups.sweep_due()
     assert topups.get_top_up(opened.reference).state == "expired"
@@ -318,7 +309,6 @@ def test_a_payment_confirmed_after_the_last_look_is_still_credited(
 
 
 def test_the_sweep_stops_when_the_gateway_is_away_and_goes_on_later(payer: User, counter: Counter) -> None:
-    nothing_else_due()
     references = [topups.open_top_up(payer, AMOUNT, secrets.token_hex(16)).reference for _ in range(3)]
     for reference in references:
         counter.pay(reference)
@@ -338,7 +328,6 @@ def test_who_is_killed_before_the_call_leaves_a_top_up_that_ends_readably(
     def killed(*_: Any, **__: Any) -> str:
         raise SystemExit
 
-    nothing_else_due()
     key = secrets.token_hex(16)
     with monkeypatch.context() as now, pytest.raises(SystemExit):
         now.setattr("namaskah.wallet.paystack.Paystack.initialize", killed)
@@ -353,15 +342,14 @@ def test_who_is_killed_before_the_call_leaves_a_top_up_that_ends_readably(
 
 
 def test_an_answer_later_than_the_sweep_still_opens_the_checkout(payer: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    initialize = topups.Paystack.initialize
+    initialize = Paystack.initialize
 
-    def slow(self: topups.Paystack, reference: str, *rest: Any, **more: Any) -> str:
+    def slow(self: Paystack, reference: str, *rest: Any, **more: Any) -> str:
         aged(reference, "1 minute")
         topups.settle(reference)
         return initialize(self, reference, *rest, **more)
 
-    nothing_else_due()
-    monkeypatch.setattr(topups.Paystack, "initialize", slow)
+    monkeypatch.setattr(Paystack, "initialize", slow)
     opened = topups.open_top_up(payer, AMOUNT, secrets.token_hex(16))
     assert (opened.state, opened.gateway_status) == ("opened", None)
     assert opened.checkout_url is not None

@@ -1,0 +1,86 @@
+"""Each money invariant finds the fault it is there for. PostgreSQL refuses such faults, so its guards are switched off
+for the length of a transaction that is rolled back."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from namaskah.auth.models import User
+from namaskah.db import db, transaction
+from namaskah.wallet import ledger
+from namaskah.wallet.checks import CHECKS
+
+USER_ACCOUNT = "(SELECT id FROM ledger_accounts WHERE kind = 'user_available' AND user_id = :user)"
+ENTRY = f"(SELECT id FROM ledger_entries WHERE account_id = {USER_ACCOUNT} ORDER BY id LIMIT 1)"
+LONE_CREDIT = """
+    WITH t AS (INSERT INTO ledger_transactions (kind, idempotency_key, reference)
+               VALUES ('top_up', :key, 'top_up:twice') RETURNING id)
+    INSERT INTO ledger_entries (transaction_id, account_id, amount)
+    SELECT t.id, a.id, CASE a.kind WHEN 'promo' THEN -70 ELSE 70 END FROM t, ledger_accounts a
+     WHERE a.kind = 'promo' OR a.kind = 'user_available' AND a.user_id = :user
+"""
+
+# Invariant, then the statement that breaks it.
+FAULTS = [
+    ("I1", f"UPDATE ledger_entries SET amount = amount + 1 WHERE id = {ENTRY}"),
+    ("I1", "INSERT INTO ledger_transactions (kind, idempotency_key, reference) VALUES ('hold', 'k', 'r')"),
+    ("I2", f"DELETE FROM ledger_entries WHERE id = {ENTRY}"),
+    ("I3", f"UPDATE ledger_accounts SET balance = balance + 1 WHERE id = {USER_ACCOUNT}"),
+    ("I4", f"UPDATE ledger_entries SET sequence = 7 WHERE id = {ENTRY}"),
+    ("I4", f"UPDATE ledger_entries SET balance_after = 7 WHERE id = {ENTRY}"),
+    ("I4", f"UPDATE ledger_accounts SET sequence = sequence + 1 WHERE id = {USER_ACCOUNT}"),
+    ("I8", "DELETE FROM ledger_entries WHERE transaction_id IN"
+           " (SELECT id FROM ledger_transactions WHERE kind = 'capture')"),
+    ("I8", "UPDATE ledger_entries SET amount = 401 WHERE amount = 400 AND transaction_id IN"
+           " (SELECT id FROM ledger_transactions WHERE kind = 'refund')"),
+    ("I9", LONE_CREDIT.replace(":key", "'a'") + ";" + LONE_CREDIT.replace(":key", "'b'")),
+    ("I10", LONE_CREDIT.replace(":key", "'a'")),
+    ("I10", "INSERT INTO top_ups (reference, user_id, key, amount_minor, currency, state, paid_minor)"
+            " VALUES ('paid', :user, 'key', 70, 'NGN', 'paid', 70)"),
+    ("I10", LONE_CREDIT.replace(":key", "'a'") + "; INSERT INTO top_ups"
+            " (reference, user_id, key, amount_minor, currency, state, paid_minor)"
+            " VALUES ('twice', :user, 'key', 70, 'NGN', 'paid', 71)"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def customer(funded: Callable[[int], User]) -> User:
+    """Somebody with one of each movement."""
+    user = funded(1_000)
+    with transaction():
+        ledger.hold(user.id, "activation:1", 400)
+    with transaction():
+        ledger.capture(user.id, "activation:1", 400)
+    with transaction():
+        ledger.refund(user.id, "activation:1", 400, "admin", "complaint")
+    return user
+
+
+def offended() -> set[str]:
+    return {name for name, _, sql in CHECKS if db.session.execute(text(sql)).first()}
+
+
+@pytest.mark.parametrize(("name", "fault"), FAULTS)
+def test_the_fault_is_found(customer: User, name: str, fault: str) -> None:
+    assert offended() == set()
+    db.session.execute(text("SET LOCAL session_replication_role = replica"))
+    for statement in fault.split(";"):
+        wanted = {"user": customer.id} if ":user" in statement else {}
+        db.session.execute(text(statement), wanted)
+    assert name in offended()
+    db.session.rollback()
+
+
+def test_less_than_nothing_is_found(customer: User) -> None:
+    db.session.execute(text("ALTER TABLE ledger_accounts DROP CONSTRAINT ck_ledger_accounts_not_negative"))
+    db.session.execute(text("SET LOCAL session_replication_role = replica"))
+    db.session.execute(
+        text(f"UPDATE ledger_accounts SET balance = -1 WHERE id = {USER_ACCOUNT}"), {"user": customer.id}
+    )
+    assert "I5" in offended()
+    db.session.rollback()
+
+
+def test_every_check_has_a_fault_that_it_finds() -> None:
+    assert {name for name, _ in FAULTS} | {"I5"} == {name for name, _, _ in CHECKS}
