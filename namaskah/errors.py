@@ -7,6 +7,8 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
+from namaskah.db import db
+
 
 class UserError(Exception):
     """Something the person can understand and act upon.
@@ -57,7 +59,14 @@ def _http_error(error: HTTPException) -> Response:
 
 def _fault(error: Exception) -> Response:
     current_app.logger.exception("unhandled error at %s", request.endpoint, exc_info=error)
-    return _answer(500, _title(500), money=_("Your money is safe: whatever was half done is finished or taken back by itself."), what_to_do=_advice(500))
+    # What went wrong may have left a broken transaction, and the error page reads who is logged in.
+    db.session.rollback()
+    return _answer(
+        500,
+        _title(500),
+        money=_("Your money is safe: whatever was half done is finished or taken back by itself."),
+        what_to_do=_advice(500),
+    )
 
 
 def _answer(status: int, title: str, *, message: str = "", money: str = "", what_to_do: str = "") -> Response:

@@ -1,5 +1,6 @@
 """What the operator should see first, read in one go."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -16,6 +17,7 @@ SHOWN = 20
 def read() -> dict[str, Any]:
     """Everything the page shows: providers, money they owe, orders in doubt, strays, payments nobody can match."""
     return {
+        "now": datetime.now(UTC),
         "providers": db.session.scalars(select(Provider).order_by(Provider.name)).all(),
         "owed": _owed(),
         "in_doubt": _newest(select(Activation).where(Activation.state == "in_doubt"), Activation.id),
