@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from select import POLLHUP, poll
 from time import monotonic
 
 
@@ -48,6 +49,14 @@ class Screen:
         body = [f"│{line:<{width}}│" for line in lines]
         for line in ("", f"╭{'─' * width}╮", *body, f"╰{'─' * width}╯"):
             self.line(line)
+
+    def has_gone(self) -> bool:
+        """Whether the terminal we write to was closed. Its shell tells us by SIGHUP, but not every terminal has one."""
+        if not self.is_terminal:
+            return False
+        watcher = poll()
+        watcher.register(sys.stdout.fileno(), 0)
+        return any(happened & POLLHUP for _, happened in watcher.poll(0))
 
     def _wipe(self) -> str:
         return "\r\033[K" if self._under_way else ""

@@ -109,6 +109,8 @@ class Supervisor:
             if child.process.poll() is not None:
                 self._drain(child)
                 raise ChildDied(_obituary(child))
+        if self.screen.has_gone():
+            signal.raise_signal(signal.SIGHUP)
 
     def _stop(self, child: Child) -> None:
         """SIGTERM, then read what it still says until it ends or its grace is over, then SIGKILL for its group."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -47,12 +48,12 @@ DIES = WRITE_PID + "print('first line'); print('disk is full'); time.sleep(0.3);
 class Toy:
     """One run of the toy, its programs writing their process ids into `folder`."""
 
-    def __init__(self, folder: Path, verbose: bool = False, **programs: str) -> None:
+    def __init__(self, folder: Path, verbose: bool = False, output: int = subprocess.PIPE, **programs: str) -> None:
         filled = {name: program.format(name) for name, program in programs.items()}
         self.folder, self.names = folder, list(programs)
         self.process = subprocess.Popen(
             [sys.executable, "-c", TOY, str(folder), json.dumps(filled), "verbose" if verbose else "quiet"],
-            stdout=subprocess.PIPE,
+            stdout=output,
             text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
@@ -98,6 +99,16 @@ def test_every_way_of_stopping_is_clean_and_stops_the_last_started_first(folder:
     assert code == 0
     assert output.endswith("Stopped.\n")
     assert (folder / "ends").read_text() == "web worker sandbox "
+
+
+def test_a_closed_terminal_stops_everything_even_when_no_shell_passes_the_news_on(folder: Path) -> None:
+    ours, its_terminal = pty.openpty()
+    toy = Toy(folder, output=its_terminal, web=NOTES_ITS_END)
+    os.close(its_terminal)
+    toy.pids()
+    os.close(ours)
+    assert toy.process.wait(10) == 0
+    assert (folder / "ends").read_text() == "web "
 
 
 def test_a_program_deaf_to_sigterm_is_killed_and_a_second_ctrl_c_does_not_leave_it_behind(folder: Path) -> None:
