@@ -29,7 +29,7 @@ def choose_locale() -> str:
         return DEFAULT
     if session.get("language") in CODES:
         return str(session["language"])
-    return request.accept_languages.best_match(CODES, DEFAULT)
+    return _asked_for() or DEFAULT
 
 
 def choose_timezone() -> str | None:
@@ -56,6 +56,17 @@ def reading_as(user: User) -> Iterator[None]:
     finally:
         _reader.reset(token)
         refresh()
+
+
+def _asked_for() -> str | None:
+    """The first language the browser asks for that we have; somebody who reads ar-EG reads ar."""
+    codes = {code.lower(): code for code in CODES}
+    for tag, quality in request.accept_languages:
+        wanted = tag.lower().replace("-", "_")
+        code = codes.get(wanted) or codes.get(wanted.partition("_")[0])
+        if code and quality > 0:
+            return code
+    return None
 
 
 def _whoever_reads() -> User | None:

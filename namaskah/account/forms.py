@@ -4,7 +4,7 @@ from zoneinfo import available_timezones
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, SelectField
+from wtforms import BooleanField, SelectChoice, SelectField  # type: ignore[attr-defined]
 
 from namaskah.language import LANGUAGES
 
@@ -15,7 +15,10 @@ TIMEZONES = sorted(name for name in available_timezones() if name.partition("/")
 
 
 class PreferencesForm(FlaskForm):  # type: ignore[misc]
-    language = SelectField(_l("Language"), choices=LANGUAGES)
-    timezone = SelectField(_l("Time zone"), choices=[(name, name.replace("_", " ")) for name in TIMEZONES])
-    theme = SelectField(_l("Theme"), choices=[("", _l("As device")), ("day", _l("Day")), ("night", _l("Night"))])
+    language = SelectField(_l("Language"), choices=[SelectChoice(code, name) for code, name in LANGUAGES])
+    timezone = SelectField(_l("Time zone"), choices=[SelectChoice(name, name.replace("_", " ")) for name in TIMEZONES])
+    theme = SelectField(
+        _l("Theme"),
+        choices=[SelectChoice("", _l("As device")), SelectChoice("day", _l("Day")), SelectChoice("night", _l("Night"))],
+    )
     sound = BooleanField(_l("Sound when a code comes"))

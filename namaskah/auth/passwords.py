@@ -58,7 +58,7 @@ def problem(password: str, email: str) -> str | None:
 
 
 def _is_guessable(password: str, email: str) -> bool:
-    known = [email, *re.split(r"[@.+_-]", email), *_common_words()]
+    known = [email, *email.split("@"), *re.split(r"[@.+_-]", email), *_common_words()]
     return int(zxcvbn(password[:JUDGED_LENGTH], user_inputs=known)["score"]) < WANTED_SCORE
 
 

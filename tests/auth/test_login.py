@@ -1,0 +1,160 @@
+"""Logging in and out, and what a log-in cookie is worth."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from argon2 import PasswordHasher
+from flask import Flask
+from sqlalchemy import text
+
+from namaskah.auth import accounts
+from namaskah.auth.models import User
+from namaskah.db import db, transaction
+from tests.auth.people import PASSWORD, Browser
+
+
+def remembered(browser: Browser) -> str:
+    [cookie] = [c for c in browser.client._cookies.values() if "remember" in c.key]
+    return f"{cookie.key}={cookie.value}"
+
+
+def test_the_right_password_leads_to_where_one_was_going(browser: Browser, user: User) -> None:
+    answer = browser.get("/account")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/login?next=/account")
+    answer = browser.submit(answer.headers["Location"], email=f"  {user.email.upper()} ", password=PASSWORD)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/account")
+    assert browser.sees_account()
+
+
+def test_the_way_out_of_the_site_is_not_followed(browser: Browser, user: User) -> None:
+    answer = browser.submit("/login?next=//evil.example/", email=user.email, password=PASSWORD)
+    assert answer.headers["Location"] == "/numbers"
+
+
+@pytest.mark.parametrize(("email", "password"), [("", "wrong horse river"), ("nobody@example.com", PASSWORD)])
+def test_wrong_password_and_unknown_address_get_the_same_answer(
+    browser: Browser, user: User, email: str, password: str
+) -> None:
+    answer = browser.log_in(email or user.email, password)
+    assert answer.status_code == 422
+    assert "do not belong together" in answer.text
+    assert not browser.sees_account()
+
+
+def test_an_unknown_address_takes_as_long_as_a_known_one(app: Flask, user: User) -> None:
+    def seconds(email: str) -> float:
+        started = time.perf_counter()
+        assert accounts.authenticate(email, "wrong horse river") is None
+        return time.perf_counter() - started
+
+    with app.app_context():
+        seconds("nobody@example.com")
+        known = min(seconds(user.email) for _ in range(5))
+        unknown = min(seconds("nobody@example.com") for _ in range(5))
+    assert unknown > known / 2
+
+
+def test_cookies_cannot_be_read_by_scripts_nor_sent_by_other_sites(browser: Browser, user: User) -> None:
+    cookies = browser.log_in(user.email).headers.getlist("Set-Cookie")
+    assert len(cookies) == 2
+    for cookie in cookies:
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+
+
+def test_logging_in_forgets_what_the_session_carried_but_the_language(browser: Browser, user: User) -> None:
+    browser.get("/language/ar")
+    with browser.client.session_transaction() as session:
+        session["planted"] = "by somebody before"
+    browser.log_in(user.email)
+    with browser.client.session_transaction() as session:
+        assert "planted" not in session
+        assert session["language"] == "ar"
+
+
+def test_a_closed_browser_is_remembered(open_browser: Callable[[], Browser], user: User) -> None:
+    first, later = open_browser(), open_browser()
+    first.log_in(user.email)
+    name, value = remembered(first).split("=", 1)
+    later.client.set_cookie(name, value)
+    assert later.sees_account()
+
+
+def test_logging_out_takes_the_memory_along(browser: Browser, user: User) -> None:
+    browser.log_in(user.email)
+    answer = browser.submit("/logout", page="/account")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert not browser.sees_account()
+
+
+def test_ended_sessions_end_everywhere(open_browser: Callable[[], Browser], app: Flask, user: User) -> None:
+    phone, desk = open_browser(), open_browser()
+    for browser in (phone, desk):
+        browser.log_in(user.email)
+    with app.app_context():
+        accounts.end_sessions(db.session.get_one(User, user.id))
+    assert not phone.sees_account()
+    assert not desk.sees_account()
+    assert phone.log_in(user.email).status_code == 303
+    assert phone.sees_account()
+
+
+def test_a_ban_works_at_once_and_is_told_only_to_who_knows_the_password(
+    open_browser: Callable[[], Browser], user: User, ban: Callable[[User], None]
+) -> None:
+    inside, outside = open_browser(), open_browser()
+    inside.log_in(user.email)
+    ban(user)
+    assert not inside.sees_account()
+    answer = outside.log_in(user.email)
+    assert answer.status_code == 422
+    assert "account is closed" in answer.text
+    assert "account is closed" not in outside.log_in(user.email, "wrong horse river").text
+
+
+@pytest.mark.parametrize("cookie", ["", ".", "7", "x.y", "-1.a", "1e3.a", "99999999999999999999.a", "٣.a", "1.é"])
+def test_a_made_up_cookie_is_nobody(app: Flask, cookie: str) -> None:
+    assert accounts.find_by_session(cookie) is None
+
+
+def test_another_accounts_number_does_not_go_with_my_token(app: Flask, user: User) -> None:
+    assert accounts.find_by_session(f"{user.id}.{user.session_token}") is not None
+    assert accounts.find_by_session(f"{user.id}.{user.session_token}x") is None
+    assert accounts.find_by_session(f"{user.id + 1}.{user.session_token}") is None
+
+
+def test_a_hash_of_older_parameters_is_renewed(app: Flask, user: User, fresh: Callable[[User], User]) -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    with app.app_context(), transaction():
+        db.session.execute(text("UPDATE users SET password_hash = :h WHERE id = :i"), {"h": weak, "i": user.id})
+    with app.app_context():
+        assert accounts.authenticate(user.email, PASSWORD) is not None
+    assert "m=19456,t=2,p=1" in fresh(user).password_hash
+    with app.app_context():
+        assert accounts.authenticate(user.email, PASSWORD) is not None
+
+
+def test_ten_failures_close_an_address_for_a_while_wherever_they_come_from(
+    open_browser: Callable[[], Browser], user: User
+) -> None:
+    answers = [open_browser().log_in(user.email, "wrong horse river").status_code for _ in range(11)]
+    assert answers == [422] * 10 + [429]
+    answer = open_browser().log_in(f" {user.email.upper()}")
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_successes_do_not_close_an_address(open_browser: Callable[[], Browser], user: User) -> None:
+    assert [open_browser().log_in(user.email).status_code for _ in range(12)] == [303] * 12
+
+
+def test_one_network_address_may_try_ten_times_a_minute(browser: Browser, address: str) -> None:
+    answers = [browser.log_in(f"{number}{address}").status_code for number in range(11)]
+    assert answers == [422] * 10 + [429]
+
+
+def test_without_its_token_the_form_does_nothing(app: Flask, browser: Browser, user: User) -> None:
+    answer = browser.post("/login", data={"email": user.email, "password": PASSWORD})
+    assert answer.status_code == 400
+    assert not browser.sees_account()
