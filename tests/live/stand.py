@@ -54,14 +54,13 @@ class Web:
         self, user_id: int | None, *, origin: str | None = "own", buffer: tuple[int, int, int] | None = None
     ) -> WebSocket:
         """A page's socket, its first frame (the present state) not read yet."""
-        options = {"sockopt": [buffer]} if buffer else {}
-        return create_connection(  # type: ignore[no-any-return, call-overload]
+        return create_connection(
             f"ws://127.0.0.1:{self.port}/live",
             timeout=10,
             cookie=cookie(self.app, user_id) if user_id else None,
             origin=f"http://127.0.0.1:{self.port}" if origin == "own" else origin,
             suppress_origin=origin is None,
-            **options,
+            sockopt=[buffer] if buffer else (),
         )
 
     def page(self, user_id: int) -> WebSocket:

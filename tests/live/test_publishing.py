@@ -20,7 +20,7 @@ from namaskah.live import publishing
 @pytest.fixture
 def heard(publishing_there: None) -> Iterator[PubSub]:
     with closing(PubSub(redis.client.connection_pool)) as subscription:
-        subscription.psubscribe("live:*")
+        subscription.psubscribe("live:*")  # type: ignore[no-untyped-call]
         assert subscription.get_message(timeout=2)
         yield subscription
 

@@ -164,7 +164,7 @@ def test_a_page_told_more_than_it_can_hold_fetches_again(web: Web, user: User) -
             live.publish(alice, "card", number)
         frames = ""
         while "card-199" not in frames:
-            frames += page.recv()
+            frames += str(page.recv())
         assert FETCH_AGAIN_FRAME in frames
         assert 'id="card-100"' not in frames
 
