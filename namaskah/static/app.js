@@ -167,6 +167,7 @@
 
   // ── Search: arrows move, Enter chooses
   function choose(link) {
+    link.closest("#services")?.classList.add("is-settled");
     for (const other of all("[data-service]")) {
       other.closest("li").classList.toggle("is-chosen", other === link);
       other === link ? other.setAttribute("aria-current", "true") : other.removeAttribute("aria-current");
@@ -187,6 +188,7 @@
   });
   document.addEventListener("input", (event) => {
     if (event.target.matches("[data-filter]")) filter(event.target);
+    if (event.target.matches("[data-search]")) document.querySelector(event.target.dataset.search).classList.remove("is-settled");
   });
   const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
   function filter(field) {
