@@ -113,9 +113,10 @@ def settle(reference: str) -> TopUp:
 
 
 def sweep_due(limit: int = 20) -> int:
-    """Worker: settle top-ups whose time to ask has come, one after the other; gives how many.
+    """Worker: settle top-ups whose time to ask has come, one after the other; gives how many were.
 
-    Stops at the first sign that the gateway is away, instead of piling up calls that each run into the deadline.
+    Stops at the first sign that the gateway is away, instead of piling up calls that each run into the deadline. What
+    it could not settle has its next time already and does not count: the worker pauses, then tries another one.
     """
     if not current_app.config["PAYSTACK_SECRET_KEY"]:
         return 0
@@ -127,10 +128,10 @@ def sweep_due(limit: int = 20) -> int:
             settle(reference)
         except GatewayDown as error:
             log.warning("top-up %s: the gateway does not answer (%s)", reference, error)
-            return done + 1
+            return done
         except GatewayRefused as error:
             log.error("top-up %s: the gateway refuses to tell (%s)", reference, error)
-            return done + 1
+            return done
     return limit
 
 

@@ -72,6 +72,8 @@ def assert_credited_once(paid: TopUp) -> None:
     assert credits(paid.reference) == 1
     assert topups.get_top_up(paid.reference).paid_minor == AMOUNT
     assert ledger.balance(paid.user_id).available_minor == AMOUNT
+    mails = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'send_mail'")
+    assert db.session.scalar(mails) == 1
 
 
 @pytest.mark.parametrize("_again", range(5))

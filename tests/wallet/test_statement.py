@@ -129,7 +129,8 @@ def test_pages_lead_to_the_end_and_back_without_gap_or_double(funded: Funded) ->
     for number in range(1, 8):
         hold(user, number)
     everything = [row.entry_id for row in statement(user.id).rows]
-    pages, before = [], None
+    pages: list[list[int]] = []
+    before: int | None = None
     while not pages or before:
         page = statement(user.id, before=before, limit=3)
         pages.append([row.entry_id for row in page.rows])
