@@ -31,6 +31,8 @@ def main() -> int:
 
 def run(screen: Screen) -> NoReturn:
     """Servers first, then what stands on them; watches for ever, so it ends by an exception only."""
+    DATA.mkdir(exist_ok=True)  # open to PostgreSQL's account
+    os.umask(0o077)  # logs and the sandbox's mailbox hold passwords and links that sign in
     settings = development(os.environ, ROOT, DATA)
     with ExitStack() as stack:
         with screen.step("PostgreSQL and Redis"):
@@ -116,7 +118,7 @@ def accounts_in(lines: Iterable[str]) -> list[dict[str, str]]:
 def show_addresses(screen: Screen, settings: dict[str, str], accounts: list[dict[str, str]]) -> None:
     """The box at the end: where everything is, and who may sign in."""
     sandbox = settings["SANDBOX_URL"].rstrip("/")
-    screen.box([("Namaskah", settings["BASE_URL"]), ("Mailbox", f"{sandbox}/mailbox"), ("Sandbox", f"{sandbox}/")])
+    screen.box([("Namaskah", settings["BASE_URL"]), ("Mailbox", f"{sandbox}/mail"), ("Sandbox", f"{sandbox}/")])
     if accounts:
         screen.line("  Sign in with these, shown only this once:")
         for account in accounts:
