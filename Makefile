@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 FLASK := $(BIN)/python -m dev.command
 TRANSLATED := $(VENV)/.translated
+CATALOGUES := $(wildcard translations/*/LC_MESSAGES/*.po)
 POT := $(VENV)/messages.pot
-LINTED := dev namaskah tests $(wildcard bench wsgi.py gunicorn.conf.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test tests lint css css-check translations translations-check migrations-check lock bench soak \
@@ -15,7 +15,7 @@ LINTED := dev namaskah tests $(wildcard bench wsgi.py gunicorn.conf.py)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) $(TRANSLATED) ## start everything here; PORT, SANDBOX_PORT, SANDBOX_SMTP_PORT choose ports, VERBOSE=1 shows all output
+run: $(INSTALLED) $(TRANSLATED) ## start everything here; PORT=8100 chooses the port, VERBOSE=1 shows all output
 	@exec $(BIN)/python -m dev.run
 
 test: lint tests ## lint, then the whole test suite with its coverage
@@ -45,20 +45,20 @@ css-check: ## fail when the compiled style sheet is not what its sources make (s
 	fi
 
 translations: $(INSTALLED) ## bring translations/*.po up to date with the sources, and compile them
-	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .
+	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) namaskah
 	@$(BIN)/pybabel -q update -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete
 	@$(BIN)/pybabel -q compile -d translations
 	@touch $(TRANSLATED)
 
 translations-check: $(INSTALLED)
 	@[ ! -f babel.cfg ] || { set -e; \
-		$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .; \
+		$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) namaskah; \
 		$(BIN)/pybabel -q update --check -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete \
 			|| { echo "translations are stale: run make translations"; exit 1; }; }
 
 # Compiled catalogues are not kept in git.
-$(TRANSLATED): $(INSTALLED) $(wildcard translations/*/LC_MESSAGES/*.po)
-	@[ ! -d translations ] || $(BIN)/pybabel -q compile -d translations
+$(TRANSLATED): $(INSTALLED) $(CATALOGUES)
+	@[ -z "$(CATALOGUES)" ] || $(BIN)/pybabel -q compile -d translations
 	@touch $@
 
 migrations-check: $(INSTALLED)
@@ -76,7 +76,7 @@ lock: $(INSTALLED) ## compile requirements*.in into requirements*.txt, with hash
 	done
 
 bench: $(INSTALLED) ## measure the pages, the purchase and the live push
-	@$(BIN)/python -m bench
+	@for file in $$(grep -l __main__ bench/*.py); do $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
 
 soak: $(INSTALLED) $(TRANSLATED) ## tests that kill processes at random moments, minutes long
 	@$(BIN)/python -m pytest -m soak -v
