@@ -58,7 +58,9 @@ def problem(password: str, email: str) -> str | None:
 
 
 def _is_guessable(password: str, email: str) -> bool:
-    known = [email, *email.split("@"), *re.split(r"[@.+_-]", email), *_common_words()]
+    name, _at, domain = email.partition("@")
+    of_address = [email, name, domain, re.sub(r"[._+-]", "", name), *re.split(r"[@._+-]", email)]
+    known = [*of_address, *_common_words()]
     return int(zxcvbn(password[:JUDGED_LENGTH], user_inputs=known)["score"]) < WANTED_SCORE
 
 
