@@ -94,10 +94,12 @@ def percent(hundredths: int) -> str:
 
 
 def count(number: int) -> str:
+    """12,345, grouped as the reader's language does."""
     return numbers.format_decimal(number, locale=_locale())
 
 
 def country_name(code: str) -> str:
+    """A country's name in the reader's language."""
     return directory.country_name(code, str(_locale()))
 
 

@@ -112,7 +112,11 @@ def _way_back() -> str:
 
 
 def _own_path(address: str) -> str:
-    parts = urlsplit(address)
+    """The path of a whole address, if it is one of ours."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return HOME
     if parts.netloc != request.host:
         return HOME
     return safe_next(parts.path + (f"?{parts.query}" if parts.query else ""))

@@ -62,6 +62,9 @@ def parse_email(text: str) -> str | None:
 
 
 def find_by_email(email: str) -> User | None:
+    """Whose address this is, however it is capitalised. Takes anything that was typed."""
+    if "\x00" in email:  # PostgreSQL has no such text, and refuses the question
+        return None
     return db.session.scalar(select(User).where(func.lower(User.email) == func.lower(email.strip())))
 
 
@@ -79,7 +82,7 @@ def find_by_session(value: str) -> User | None:
 def register(email: str, password: str, language: str, timezone: str = "") -> None:
     """Open an account and send its confirmation; for an address that has one, tell its owner instead.
 
-    The caller cannot see which of the two happened, nor measure it: the hash is made before anything is looked up.
+    The caller cannot see which of the two happened; what takes time, the hash, is made before anything is looked up.
     `email` comes from parse_email; an empty `timezone` means the default.
     """
     password_hash = passwords.hashed(password)
@@ -125,6 +128,7 @@ def verification_token(user: User) -> str:
 
 
 def verification_link(user: User) -> str:
+    """Where the letter leads: always our own public address, whatever the request's Host header says."""
     return f"{current_app.config['BASE_URL']}/verify-email/{verification_token(user)}"
 
 
@@ -163,6 +167,7 @@ def resend_verification(user: User) -> None:
 
 
 def set_language(user: User, language: str) -> None:
+    """`language`: one of language.CODES."""
     with transaction():
         user.language = language
 

@@ -37,7 +37,12 @@ class RegisterForm(FlaskForm):  # type: ignore[misc]
 
 
 class LoginForm(FlaskForm):  # type: ignore[misc]
-    email = StringField(_l("E-mail"), [DataRequired(_l("Type your e-mail address.")), Length(max=254)])
+    """Shape only: whether address and password belong together is the view's question."""
+
+    email = StringField(
+        _l("E-mail"), [DataRequired(_l("Type your e-mail address.")), Length(max=254, message=_l("That is too long."))]
+    )
     password = PasswordField(
-        _l("Password"), [DataRequired(_l("Type your password.")), Length(max=passwords.MAX_LENGTH)]
+        _l("Password"),
+        [DataRequired(_l("Type your password.")), Length(max=passwords.MAX_LENGTH, message=_l("That is too long."))],
     )

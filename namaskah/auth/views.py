@@ -114,7 +114,7 @@ def verify_email(token: str) -> ResponseReturnValue:
         user = accounts.confirm_email(token) if request.method == "POST" else accounts.get_by_token(token)
     except accounts.InvalidLink as error:
         return render_template("auth/verify_email.html", token=None), error.status
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("auth/verify_email.html", token=token, email=user.email)
     return redirect(_after_confirming(user), 303)
 

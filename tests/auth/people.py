@@ -20,7 +20,7 @@ class Browser:
         self.client.environ_base["REMOTE_ADDR"] = f"10.{'.'.join(str(secrets.randbelow(250) + 1) for _ in range(3))}"
 
     def get(self, path: str, **options: Any) -> TestResponse:
-        return Context().run(self.client.get, path, **options)
+        return Context().run(self.client.open, path, **({"method": "GET"} | options))
 
     def post(self, path: str, **options: Any) -> TestResponse:
         return Context().run(self.client.post, path, **options)

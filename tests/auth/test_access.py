@@ -96,6 +96,8 @@ def test_a_form_brings_back_to_the_page_it_stood_on(app: Flask) -> None:
     assert sent_to(app, path="/x", method="POST") == "/login?next=/numbers"
     elsewhere = {"Referer": "http://evil.example/wallet"}
     assert sent_to(app, path="/x", method="POST", headers=elsewhere) == "/login?next=/numbers"
+    broken = {"Referer": "http://[/wallet"}
+    assert sent_to(app, path="/x", method="POST", headers=broken) == "/login?next=/numbers"
 
 
 def test_htmx_is_told_to_leave_the_page_and_comes_back_to_it(app: Flask) -> None:

@@ -32,7 +32,15 @@ def test_the_way_out_of_the_site_is_not_followed(browser: Browser, user: User) -
     assert answer.headers["Location"] == "/numbers"
 
 
-@pytest.mark.parametrize(("email", "password"), [("", "wrong horse river"), ("nobody@example.com", PASSWORD)])
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        ("", "wrong horse river"),
+        ("nobody@example.com", PASSWORD),
+        ("nobody\x00@example.com", PASSWORD),
+        ("ß" * 99, "\x00"),
+    ],
+)
 def test_wrong_password_and_unknown_address_get_the_same_answer(
     browser: Browser, user: User, email: str, password: str
 ) -> None:

@@ -30,7 +30,9 @@ def test_opening_the_link_confirms_nothing_pressing_the_button_does(
     page = browser.get(link)
     assert page.status_code == 200
     assert user.email in page.text
+    browser.get(link, method="HEAD")
     assert not fresh(user).is_verified
+    assert "is confirmed." not in browser.get("/account").text
     answer = browser.submit(link)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/wallet")
     assert fresh(user).is_verified
