@@ -100,9 +100,9 @@ def _queue(app: Flask) -> App:
         for job in await queue.job_manager.get_stalled_jobs():
             await queue.job_manager.retry_job(job)
 
-    task: Task[Any, Any, Any] = queue.task(name="take_up_lost_jobs", queueing_lock="take_up_lost_jobs", pass_context=False)(
-        take_up_lost_jobs
-    )
+    task: Task[Any, Any, Any] = queue.task(
+        name="take_up_lost_jobs", queueing_lock="take_up_lost_jobs", pass_context=False
+    )(take_up_lost_jobs)
     queue.periodic(cron="*/30 * * * * *")(task)
     return queue
 

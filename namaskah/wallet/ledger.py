@@ -63,7 +63,7 @@ def balance(user_id: int) -> Balance:
             LedgerAccount.user_id == user_id, LedgerAccount.currency == currency
         )
     ).all()
-    amounts = {kind: amount for kind, amount in rows}
+    amounts = {row.kind: row.balance for row in rows}
     return Balance(amounts.get("user_available") or 0, amounts.get("user_held") or 0, currency)
 
 
@@ -169,7 +169,7 @@ def provider_balance(provider: str, currency: str, reference: str, difference_mi
 
 
 def _between(to: str, source: str, provider: str, currency: str, micros: int) -> dict[Account, int]:
-    """`micros` from one of a provider's accounts to another; these hold what is ours, so having more is more negative."""
+    """`micros` from one of a provider's accounts to another. They hold what is ours: more of it is more negative."""
     return {
         Account(to, currency, provider=provider): -micros,
         Account(source, currency, provider=provider): micros,
