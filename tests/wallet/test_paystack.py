@@ -5,6 +5,9 @@ import hmac
 import json
 import secrets
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -130,6 +133,74 @@ def test_a_gateway_nobody_reaches_is_down(reference: str) -> None:
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
     with pytest.raises(GatewayDown):
         Paystack("key", address).verify(reference)
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[int, Any], Paystack]]:
+    """Makes a gateway that gives this one answer to everything."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int, answer: Any) -> Paystack:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps(answer).encode()
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                self.do_GET()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return Paystack("key", f"http://127.0.0.1:{servers[-1].server_port}")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_answer_about_another_payment_is_no_answer(answering: Callable[[int, Any], Paystack]) -> None:
+    paystack = answering(200, {"status": True, "data": sampled(reference="r2")})
+    with pytest.raises(GatewayDown):
+        paystack.verify("r1")
+    payment = paystack.verify("r2")
+    assert payment is not None and payment.amount_minor == 5000
+
+
+def test_a_no_in_words_is_a_no(answering: Callable[[int, Any], Paystack]) -> None:
+    unknown = {"status": "false", "message": "Transaction reference not found.", "data": sampled()}
+    assert answering(200, unknown | {"status": "true"}).verify("r1") is not None
+    assert answering(400, unknown).verify("r1") is None
+    with pytest.raises(GatewayRefused):
+        answering(200, unknown).verify("r1")
+
+
+@pytest.mark.parametrize(
+    ("url", "reference"),
+    [
+        ("javascript:alert(1)", "r1"),
+        ("//example.com/x", "r1"),
+        ("https://example.com/a b", "r1"),
+        ("https://example.com/\r\nSet-Cookie: x=1", "r1"),
+        ("https://example.com/x", "r2"),
+        ("", "r1"),
+        (None, "r1"),
+        (5, "r1"),
+    ],
+)
+def test_only_a_web_address_for_our_reference_is_a_checkout(
+    answering: Callable[[int, Any], Paystack], url: Any, reference: str
+) -> None:
+    paystack = answering(200, {"status": True, "data": {"authorization_url": url, "reference": reference}})
+    with pytest.raises(GatewayDown):
+        open_checkout(paystack, "r1")
 
 
 def test_the_key_decides_the_mode_and_is_shown_nowhere() -> None:

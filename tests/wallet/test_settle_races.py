@@ -105,6 +105,18 @@ def test_two_sweeps_at_once_never_take_the_same_top_up(app: Flask, payer: User, 
     assert counter.calls("verify") == 6
 
 
+def test_a_sweep_does_not_wait_for_a_top_up_that_somebody_else_has(app: Flask, paid: TopUp) -> None:
+    due = text("UPDATE top_ups SET check_at = now() WHERE id = :id")
+    with db.engine.connect() as other:
+        with transaction():
+            db.session.execute(due, {"id": paid.id})
+        other.execute(text("SELECT 1 FROM top_ups WHERE id = :id FOR UPDATE"), {"id": paid.id})
+        begun = time.monotonic()
+        assert topups.sweep_due() == 0
+        assert time.monotonic() - begun < 2
+    assert topups.sweep_due() == 1
+
+
 def test_ten_clicks_on_one_form_at_once_open_one_checkout(app: Flask, payer: User, counter: Counter) -> None:
     user_id, key = payer.id, secrets.token_hex(16)
 
