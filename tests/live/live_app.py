@@ -4,9 +4,10 @@
 """
 
 import os
+import time
 from datetime import UTC, datetime
 
-from flask import Flask, request
+from flask import Flask, render_template_string, request
 from flask_babel import format_datetime
 from sqlalchemy import text
 
@@ -23,8 +24,26 @@ def build() -> Flask:
     live.renderers.update(card=card, large=large, broken=broken)
     app.add_url_rule("/test/call-out/<int:port>", "call_out", call_out)
     app.add_url_rule("/test/call-itself", "call_itself", call_itself)
+    app.add_url_rule("/test/page", "page", page)
+    app.add_url_rule("/test/part", "part", part)
     app.add_url_rule("/test/slow-query", "slow_query", slow_query)
     return app
+
+
+def page() -> str:
+    """The product's own frame, scripts and policy around two things that change."""
+    return render_template_string(
+        '{% extends "base.html" %}{% block main %}<p id="cards"></p><p id="card-7">old</p><input id="typed">'
+        f"{part()}{{% endblock %}}",
+        is_live=True,
+    )
+
+
+def part() -> str:
+    """Another text each time it is asked for."""
+    return (
+        f'<p id="polled" data-poll hx-get="/test/part" hx-trigger="poll" hx-swap="outerMorph">{time.monotonic_ns()}</p>'
+    )
 
 
 def slow_query() -> str:

@@ -88,9 +88,9 @@ def cookie(app: Flask, user_id: int) -> str:
     return f"{app.config['SESSION_COOKIE_NAME']}={session}"
 
 
-def serve(stand: Stand, workers: int, **environment: str) -> Web:
+def serve(stand: Stand, workers: int, port: int | None = None, **environment: str) -> Web:
     """Start gunicorn, further environment as given. The caller stops it."""
-    port = free_port()
+    port = free_port(port)
     log = stand.data / f"web-{port}.log"
     own = {"PORT": str(port), "WEB_WORKERS": str(workers), "BASE_URL": f"http://127.0.0.1:{port}"}
     with log.open("wb") as output:
