@@ -115,6 +115,7 @@ def test_a_ban_works_at_once_and_is_told_only_to_who_knows_the_password(
     inside.log_in(user.email)
     ban(user)
     assert not inside.sees_account()
+    assert accounts.find_by_session(user.get_id()) is None
     answer = outside.log_in(user.email)
     assert answer.status_code == 422
     assert "account is closed" in answer.text
