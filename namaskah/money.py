@@ -1,5 +1,6 @@
 """Amounts: integers only. Wallet money is in minor units (kobo), provider costs in millionths of their currency."""
 
+import re
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 MICROS = 1_000_000
@@ -13,13 +14,11 @@ SIGNS = {"NGN": "₦", "GHS": "₵", "KES": "KSh", "ZAR": "R", "USD": "$"}
 def parse_minor(text: str, currency: str) -> int | None:
     """'2,000' or '2000.50' as minor units; None when it is no such amount or has more decimals than the currency."""
     cleaned = text.strip().replace(",", "").replace(" ", "").replace("\u00a0", "").removeprefix(SIGNS[currency])
-    try:
-        amount = Decimal(cleaned) * 10 ** MINOR_DIGITS[currency]
-    except InvalidOperation:
+    # Digits alone: "1e999999" is a number to Decimal, and a million digits to int().
+    if not re.fullmatch(r"\d{1,15}(\.\d{1,6})?", cleaned, re.ASCII):
         return None
-    if not amount.is_finite() or amount != amount.to_integral_value():
-        return None
-    return int(amount)
+    amount = Decimal(cleaned) * 10 ** MINOR_DIGITS[currency]
+    return int(amount) if amount == amount.to_integral_value() else None
 
 
 def parse_micros(value: object) -> int:

@@ -171,7 +171,7 @@ def upgrade():
     sa.CheckConstraint("(kind LIKE 'provider%%') = (provider IS NOT NULL)", name=op.f('ck_ledger_accounts_provider')),
     sa.CheckConstraint("(kind LIKE 'user%%') = (balance IS NOT NULL)", name=op.f('ck_ledger_accounts_running_balance')),
     sa.CheckConstraint("(kind LIKE 'user%%') = (user_id IS NOT NULL)", name=op.f('ck_ledger_accounts_user')),
-    sa.CheckConstraint("kind IN ('user_available', 'user_held', 'user_debt', 'gateway_clearing', 'gateway_fees', 'provider_float', 'provider_receivable', 'provider_cost', 'revenue', 'promo', 'suspense')", name=op.f('ck_ledger_accounts_kind')),
+    sa.CheckConstraint("kind IN ('user_available', 'user_held', 'user_debt', 'gateway_clearing', 'gateway_fees', 'provider_float', 'provider_receivable', 'provider_cost', 'revenue', 'promo', 'suspense', 'provider_suspense')", name=op.f('ck_ledger_accounts_kind')),
     sa.CheckConstraint("kind NOT IN ('user_available', 'user_held') OR balance >= 0", name=op.f('ck_ledger_accounts_not_negative')),
     sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_ledger_accounts_user_id_users')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_ledger_accounts'))

@@ -164,7 +164,7 @@ def provider_kept(provider: str, currency: str, reference: str, cost_micros: int
 def provider_balance(provider: str, currency: str, reference: str, difference_micros: int, note: str) -> bool:
     """Bring our picture of a provider's balance to what it reports: money paid in there, or a difference that somebody
     has to explain."""
-    entries = _between("provider_float", "suspense", provider, currency, difference_micros)
+    entries = _between("provider_float", "provider_suspense", provider, currency, difference_micros)
     return _post("provider_balance", reference, entries, note=note)
 
 

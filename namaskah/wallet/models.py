@@ -21,6 +21,7 @@ ACCOUNT_KINDS = (
     "revenue",
     "promo",
     "suspense",
+    "provider_suspense",
 )
 
 
