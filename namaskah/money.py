@@ -14,8 +14,8 @@ SIGNS = {"NGN": "₦", "GHS": "₵", "KES": "KSh", "ZAR": "R", "USD": "$"}
 def parse_minor(text: str, currency: str) -> int | None:
     """'2,000' or '2000.50' as minor units; None when it is no such amount or has more decimals than the currency."""
     cleaned = text.strip().replace(",", "").replace(" ", "").replace("\u00a0", "").removeprefix(SIGNS[currency])
-    # Digits alone: "1e999999" is a number to Decimal, and a million digits to int().
-    if not re.fullmatch(r"\d{1,15}(\.\d{1,6})?", cleaned, re.ASCII):
+    # Digits (of any script) alone: "1e999999" is a number to Decimal, and a million digits to int().
+    if not re.fullmatch(r"\d{1,15}(\.\d{1,6})?", cleaned):
         return None
     amount = Decimal(cleaned) * 10 ** MINOR_DIGITS[currency]
     return int(amount) if amount == amount.to_integral_value() else None

@@ -69,6 +69,7 @@ def settings(worker_number: int, sandbox: Sandbox) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def _app(settings: dict[str, str]) -> Iterator[Flask]:
     app = create_app(support.load_settings(settings))
+    app.test_client_class = support.Visitor
     with app.app_context():
         pricelists.load()
         for name in registry.names():

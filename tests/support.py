@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,6 +166,14 @@ def make_user(email: str, *, money: int = 0, verified: bool = True, role: str = 
         if money:
             ledger.adjust(user.id, f"test:{user.id}", money, "test", "money to spend in a test")
     return user
+
+
+class Visitor(FlaskClient):
+    """A browser whose every request has a context of its own, as on a server: else Flask would take the last
+    request's user and language for this one's."""
+
+    def open(self, *args: Any, **options: Any) -> Any:
+        return Context().run(super().open, *args, **options)
 
 
 def log_in(client: FlaskClient, user: User) -> FlaskClient:
