@@ -34,8 +34,9 @@ class Every:
 
 
 SCHEDULE = (
-    Every(0.5, polling.poll_due, threads=2),  # a provider has its turn every two seconds (polling.TICK)
-    Every(1, settling.advance_due, threads=4),  # expiry, cancel, doubt, purchases cut off
+    # A provider has its turn every second or two (polling.TICK); one that hangs keeps one thread.
+    Every(0.2, polling.poll_due, threads=3),
+    Every(1, settling.advance_due, threads=4),  # cancels, purchases cut off, whatever the poll could not end
     Every(5, settling.close_strays_due),
     Every(10, settling.sweep_due),
     Every(10, pricelists.sync_due),
@@ -46,10 +47,15 @@ SCHEDULE = (
 TASKS: dict[str, Callable[..., Any]] = {
     "send_mail": mail.send,
     "finish_order": closing.finish_order,
+    "replace_number": closing.replace_number,
     "handle_gateway_event": events.handle_event,
 }
 RETRY = RetryStrategy(max_attempts=12, exponential_wait=3)
 JOBS_AT_ONCE = 4
+# When told to stop: so long for jobs under way, then so long for periodic verbs under way. Both may be cut off.
+LAST_JOB_SECONDS = 8
+LAST_TURN_SECONDS = 10
+RESTART_SECONDS = 2
 
 
 def run(app: Flask) -> None:
@@ -64,11 +70,26 @@ def run(app: Flask) -> None:
         thread.start()
     log.info("worker is ready: %d periodic threads", len(threads))
     try:
-        _queue(app).run_worker(concurrency=JOBS_AT_ONCE, delete_jobs="successful", shutdown_graceful_timeout=20)
+        _work_on_jobs(app)
     finally:
         stop.set()
+        until = time.monotonic() + LAST_TURN_SECONDS
         for thread in threads:
-            thread.join(timeout=15)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
+
+
+def _work_on_jobs(app: Flask) -> None:
+    """Run the queue until a signal ends it; begin again when the database was away."""
+    while True:
+        try:
+            _queue(app).run_worker(
+                concurrency=JOBS_AT_ONCE, delete_jobs="successful", shutdown_graceful_timeout=LAST_JOB_SECONDS
+            )
+        except Exception:
+            log.exception("the job queue stopped, beginning again")
+            time.sleep(RESTART_SECONDS)
+        else:
+            return
 
 
 def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:

@@ -48,7 +48,9 @@ def buy() -> Response:
 @customer
 def history() -> str:
     """All activations of the customer, newest first, page by page along their ids."""
-    state, service = request.args.get("state", ""), request.args.get("service", "")
+    state, services = request.args.get("state", ""), _services_bought()
+    service = request.args.get("service", "")
+    service = service if service in services else ""
     before, after = _id_argument("before"), _id_argument("after")
     wanted = [Activation.user_id == current_user.id]
     wanted += [Activation.state.in_(STATES[state])] if state in STATES else []
@@ -58,7 +60,7 @@ def history() -> str:
     return render_template(
         "activations/history.html",
         activations=[_history_row(activation) for activation in found],
-        services=_services_bought(),
+        services=services,
         state=state,
         service=service,
         is_filtered=bool(state or service or before or after),
@@ -94,8 +96,9 @@ def cancel(id: int) -> Response:
 def replace(id: int) -> Response:
     """The service knows this number already: give it back and get another one."""
     activation = verbs.get_activation(id, current_user.id)
-    done = _act(activation, lambda: closing.cancel(activation, "number_used", replace=True))
-    new = verbs.find_by_key(current_user.id, f"replace:{activation.id}")
+    new = closing.find_replacement(activation)
+    done = _to(new) if new else _act(activation, lambda: closing.cancel(activation, "number_used", replace=True))
+    new = new or closing.find_replacement(activation)
     return _to(new) if new else done
 
 
@@ -129,7 +132,8 @@ def _to(activation: Activation) -> Response:
 
 
 def _id_argument(name: str) -> int | None:
-    return request.args.get(name, type=int)
+    given = request.args.get(name, type=int)
+    return None if given is None else max(0, min(given, verbs.LARGEST_ID))
 
 
 def _page(wanted: list[Any], before: int | None, after: int | None) -> tuple[list[Activation], bool, bool]:

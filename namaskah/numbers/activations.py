@@ -18,6 +18,7 @@ from namaskah import live
 from namaskah.auth.models import User
 from namaskah.db import db, transaction, violated
 from namaskah.errors import UserError
+from namaskah.jobs import defer
 from namaskah.numbers import messages, pricing, registry, routing, strays
 from namaskah.numbers.models import OPEN, TRANSITIONS, Activation, ActivationEvent, Country, Service
 from namaskah.providers.base import NotSold, Order, OutcomeUnknown, Sms
@@ -28,6 +29,13 @@ from namaskah.wallet import ledger
 BUYING_SECONDS = 30
 # A customer waits for the answer: no further provider is tried after this long.
 PATIENCE = timedelta(seconds=15)
+LARGEST_ID = 2**63 - 1  # what the database calls a number; an address may hold any
+# The poll settles doubt (settling.settle). No doubt lasts longer than this, even with the provider silent: the money
+# goes back, and should an order turn up later it is a stray.
+LONGEST_DOUBT = timedelta(minutes=8)
+# At the end of its window an activation is ended by the poll, many with one listing call. This much later, when the
+# provider does not list, the worker takes it up by itself.
+GRACE = timedelta(seconds=8)
 
 
 class NothingOnSale(UserError):
@@ -62,7 +70,7 @@ class NotNow(UserError):
 
 def get_activation(activation_id: int, user_id: int) -> Activation:
     """A customer's own activation. Raises UserError (404) for unknown ids and for those of others alike."""
-    found = db.session.get(Activation, activation_id, populate_existing=True)
+    found = db.session.get(Activation, min(activation_id, LARGEST_ID), populate_existing=True)
     if found is None or found.user_id != user_id:
         raise UserError(_("There is no such activation in your account."), status=404)
     return found
@@ -86,9 +94,9 @@ def buy(
     known = find_by_key(user.id, key)
     if known:
         return known
-    routes = routing.routes(service, country, operator)
-    if replaces:
-        routes = routing.prefer_others(routes, avoid=replaces.provider_name)
+    avoid = replaces.provider_name if replaces else None
+    on_sale = (route for route in routing.routes(service, country, operator) if _affordable(route, route.price_minor))
+    routes = sorted(on_sale, key=lambda route: route.provider == avoid)
     if not routes:
         raise NothingOnSale(_("No number is free there just now. You have paid nothing. Try another country."))
     price = next((route.price_minor for route in routes if route.price_minor <= max_price_minor), None)
@@ -100,7 +108,10 @@ def buy(
     activation = _open(user, service, country, operator, price, key, routes[0], replaces)
     if activation is None:
         return _must_find_by_key(user.id, key)
-    _try_providers(activation, [route for route in routes if _affordable(route, price)])
+    usable = [route for route in routes if _affordable(route, price)]
+    # A dearer one steps in at this price, and costs us margin, only after the others have said no.
+    usable.sort(key=lambda route: (route.provider == avoid, route.price_minor > price))
+    _try_providers(activation, usable)
     live.publish(user.id, "wallet")
     return activation
 
@@ -150,11 +161,14 @@ def _open(
     )
     try:
         with transaction():
-            # One purchase of a customer at a time: the limits below are counted, and a count needs a lock.
-            db.session.execute(select(User.id).where(User.id == user.id).with_for_update())
+            # One purchase of a customer at a time: the limits below are counted, and a count needs a lock. (Not FOR
+            # UPDATE: a top-up that opens the first account refers to this row, and would wait for us while we wait
+            # for its account.)
+            locked = select(User).where(User.id == user.id).with_for_update(key_share=True)
+            buyer = db.session.scalars(locked.execution_options(populate_existing=True)).one()
             if find_by_key(user.id, key):
                 return None
-            _check_limits(user)
+            _check_limits(buyer)
             db.session.add(activation)
             db.session.flush()
             ledger.hold(user.id, activation.reference, price)
@@ -199,10 +213,10 @@ def _try_providers(activation: Activation, routes: Sequence[routing.Route]) -> N
             with transaction():
                 note(activation, "refused", route.provider, error.reason)
         except OutcomeUnknown as error:
-            _doubt(activation, error.reason)
+            doubt(activation, error.reason)
             return
         else:
-            accept(activation, order, route.cost_micros)
+            accept(activation, order)
             return
     fail(activation, refusal)
 
@@ -214,6 +228,7 @@ def _start_attempt(activation: Activation, route: routing.Route) -> bool:
             activation,
             ("buying",),
             provider_name=route.provider,
+            cost_micros=route.cost_micros,
             attempt_at=func.now(),
             due_at=func.now() + timedelta(seconds=BUYING_SECONDS),
         )
@@ -222,7 +237,7 @@ def _start_attempt(activation: Activation, route: routing.Route) -> bool:
 def _ask(activation: Activation, route: routing.Route) -> Order:
     """One purchase at one provider. An order dearer than we can sell at is given back and counts as a definite no."""
     service, country = provider_codes(activation, route.provider)
-    ceiling = pricing.max_cost_micros(activation.price_minor, route.currency)
+    ceiling = max_cost_micros(activation, route.currency)
     order = registry.ask(route.provider).buy(service, country, route.operator, ceiling)
     if (order.cost_micros or 0) > ceiling:
         with transaction():
@@ -240,18 +255,28 @@ def provider_codes(activation: Activation, provider: str) -> tuple[str, str]:
     return getattr(service, adapter.protocol), getattr(country, adapter.protocol)
 
 
-def accept(activation: Activation, order: Order, usual_cost_micros: int | None = None) -> bool:
+def max_cost_micros(activation: Activation, currency: str) -> int:
+    """The most an activation's number may cost us. Raises pricing.NoRate."""
+    return pricing.max_cost_micros(activation.price_minor, currency)
+
+
+class _NotOurs(Exception):
+    """The order a provider answered with is being given back already."""
+
+
+def accept(activation: Activation, order: Order) -> bool:
     """T2: the provider gave a number. True when the activation has it now.
 
     It may be too late (the worker settled the activation meanwhile): then the order is given back. The provider may
-    have answered with an order that belongs to another activation: then ours is in doubt and its own is looked for.
+    have answered with an order that belongs to another activation, or to none any more: then ours is in doubt and its
+    own is looked for. Where the provider does not say what it took, it is what its offer said.
     """
     adapter = registry.find(activation.provider_name)
     assert adapter is not None, activation.provider_name
     now = datetime.now(UTC)
     latest = now + timedelta(seconds=2 * adapter.rules.window_seconds)
     expires = min(order.expires_at or now + timedelta(seconds=adapter.rules.window_seconds), latest)
-    cost = order.cost_micros if order.cost_micros is not None else usual_cost_micros or 0
+    cost = order.cost_micros if order.cost_micros is not None else activation.cost_micros or 0
     try:
         with transaction():
             taken = move(
@@ -262,21 +287,22 @@ def accept(activation: Activation, order: Order, usual_cost_micros: int | None =
                 phone=order.phone,
                 cost_micros=cost,
                 expires_at=expires,
-                due_at=expires,
+                due_at=expires + GRACE,
                 cancel_from=now + timedelta(seconds=adapter.rules.cancel_lock_seconds),
                 tries=0,
             )
             if taken:
-                strays.claim(activation.provider_name, order.provider_ref, cost)
+                if not strays.claim(activation.provider_name, order.provider_ref):
+                    raise _NotOurs
                 strays.book_cost(activation)
                 note(activation, "number", activation.provider_name)
             elif strays.unclaimed(activation.provider_name, [order.provider_ref]):
                 strays.add(activation.provider_name, order.provider_ref, "too_late", cost)
-    except IntegrityError as error:
-        if violated(error) != "uq_activations_provider_name_provider_ref":
+    except (IntegrityError, _NotOurs) as error:
+        if isinstance(error, IntegrityError) and violated(error) != "uq_activations_provider_name_provider_ref":
             raise
         db.session.refresh(activation)
-        _doubt(activation, "duplicate_order")
+        doubt(activation, "duplicate_order")
         return False
     live.publish(activation.user_id, "activation", activation.id)
     return taken
@@ -285,7 +311,9 @@ def accept(activation: Activation, order: Order, usual_cost_micros: int | None =
 def fail(activation: Activation, reason: str) -> bool:
     """T4 for a purchase that bought nothing: the whole hold goes back."""
     with transaction():
-        moved = move(activation, ("buying", "in_doubt"), state="failed", end_reason=reason, ended_at=func.now())
+        moved = move(
+            activation, ("buying", "in_doubt"), state="failed", end_reason=reason, ended_at=func.now(), cost_micros=None
+        )
         if moved:
             ledger.release(activation.user_id, activation.reference, activation.price_minor, note=reason)
             note(activation, "money_back", detail=reason)
@@ -293,10 +321,10 @@ def fail(activation: Activation, reason: str) -> bool:
     return moved
 
 
-def _doubt(activation: Activation, reason: str) -> None:
+def doubt(activation: Activation, reason: str) -> None:
     """The provider may or may not have sold: keep the hold, ask nobody else, let the worker find out."""
     with transaction():
-        if move(activation, ("buying",), state="in_doubt", due_at=func.now() + timedelta(seconds=3)):
+        if move(activation, ("buying",), state="in_doubt", due_at=Activation.attempt_at + LONGEST_DOUBT):
             note(activation, "in_doubt", activation.provider_name, reason)
     live.publish(activation.user_id, "activation", activation.id)
 
@@ -327,7 +355,7 @@ def give_back(activation: Activation, state: str, reason: str, *, closed_at_prov
     """T4: the window is over or the customer cancelled. The customer's money returns now, whatever the provider does.
 
     What the provider owes us for it is booked; unless it has confirmed the closing, the order becomes a stray that
-    the worker closes.
+    the worker closes. A replacement that was asked for is a job, and so survives whatever happens to this process.
     """
     with transaction():
         moved = move(activation, ("waiting",), state=state, end_reason=reason, ended_at=func.now())
@@ -335,6 +363,8 @@ def give_back(activation: Activation, state: str, reason: str, *, closed_at_prov
             ledger.release(activation.user_id, activation.reference, activation.price_minor, note=reason)
             note(activation, "money_back", detail=reason)
             strays.book_refund(activation, closed=closed_at_provider, ban=reason == "number_used")
+            if activation.replace_wanted:
+                defer("replace_number", activation_id=activation.id)
     live.publish(activation.user_id, "activation", activation.id)
     return moved
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from flask import current_app
@@ -44,10 +45,9 @@ class ServiceLine:
 # ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def get_service(code: str) -> Service | None:
-    """A service that may be sold, by our code."""
-    service = db.session.get(Service, code)
-    return service if service and not service.blocked else None
+def is_sold(code: str) -> bool:
+    """Whether this is a service of ours, and not one that we never sell."""
+    return any(entry.code == code for entry, _terms in _sellable())
 
 
 def offers(service: str, sort: str = "best") -> list[CountryOffer]:
@@ -216,18 +216,14 @@ def _line(code: str, name: str, prices: dict[str, tuple[int, int | None]]) -> Se
     return ServiceLine(code, name, price, rate)
 
 
-_terms_cache: list[tuple[directory.ServiceEntry, tuple[str, ...]]] = []
-
-
-def _sellable() -> list[tuple[directory.ServiceEntry, tuple[str, ...]]]:
+@cache
+def _sellable() -> tuple[tuple[directory.ServiceEntry, tuple[str, ...]], ...]:
     """The directory without what we never sell, each with its folded names."""
-    if not _terms_cache:
-        _terms_cache.extend(
-            (entry, tuple(map(directory.fold, (entry.name, entry.code, *entry.aliases))))
-            for entry in directory.services()
-            if not entry.blocked
-        )
-    return _terms_cache
+    return tuple(
+        (entry, tuple(map(directory.fold, (entry.name, entry.code, *entry.aliases))))
+        for entry in directory.services()
+        if not entry.blocked
+    )
 
 
 def cached(key: str, seconds: int, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

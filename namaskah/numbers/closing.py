@@ -16,13 +16,17 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.jobs import defer
 from namaskah.numbers import activations, registry
-from namaskah.numbers.activations import NotNow, give_back, move, note, receive
+from namaskah.numbers.activations import GRACE, NotNow, give_back, move, note, receive
 from namaskah.numbers.models import Activation
 from namaskah.providers.base import CloseOutcome, Closing, OrderStatus, ProviderDown
 
-# A customer's refund does not wait for a provider that has failed to answer this often.
+# A customer's refund does not wait for a provider that has failed to answer this often in a row.
 MAX_TRIES = 3
 RETRY = timedelta(seconds=5)
+# A provider says "too early" without saying until when.
+TOO_EARLY_RETRY = timedelta(seconds=15)
+# Nobody waits for a replacement any longer than this.
+REPLACE_WITHIN = timedelta(minutes=10)
 
 
 def cancel(activation: Activation, reason: str = "customer_cancelled", *, replace: bool = False) -> None:
@@ -46,6 +50,8 @@ def cancel(activation: Activation, reason: str = "customer_cancelled", *, replac
     live.publish(activation.user_id, "activation", activation.id)
     if activation.cancel_from is None or activation.cancel_from <= datetime.now(UTC):
         close(activation)
+        if replace and activation.state == "cancelled":
+            replace_number(activation.id)
 
 
 def _not_cancellable(activation: Activation) -> str:
@@ -70,16 +76,18 @@ def finish(activation: Activation) -> None:
 
 def finish_order(provider: str, provider_ref: str) -> None:
     """Job: tell the provider that the customer is done. Raises ProviderDown, and the queue tries again."""
-    registry.ask(provider).finish(provider_ref)
+    if registry.find(provider):
+        registry.ask(provider).finish(provider_ref)
 
 
 def ask_again(activation: Activation) -> None:
     """The customer wants another code on the same number; free while the window is open. Raises NotNow."""
-    over = activation.expires_at is None or activation.expires_at <= datetime.now(UTC)
-    if activation.state != "received" or over:
+    name, ref = activation.provider_name, activation.provider_ref or ""
+    if activation.state != "received" or _is_over(activation):
         raise NotNow(_("This number takes no more messages. You can buy a new one."))
     try:
-        agreed = registry.ask(activation.provider_name).ask_again(activation.provider_ref or "")
+        with registry.asking(name) as adapter:
+            agreed = adapter.ask_again(ref)
     except ProviderDown as error:
         current_app.logger.info("another code for activation %s not asked: %s", activation.id, error)
         raise UserError(_("The provider did not answer. Nothing was charged; try again."), status=503) from None
@@ -94,72 +102,92 @@ def ask_again(activation: Activation) -> None:
 def close(activation: Activation) -> None:
     """End a waiting activation now: tell the provider, look once more for an SMS, give the money back.
 
-    Called for a cancel that may be carried out, and at the end of the window. Puts itself off (`due_at`) when the
-    provider says it is too early or does not answer, but not past MAX_TRIES.
+    Called for a cancel that may be carried out, and at the end of a window that the poll did not end. Puts itself off
+    (`due_at`) when the provider says it is too early or does not answer, but not past MAX_TRIES.
     """
-    reason = activation.cancel_reason or "no_code"
     try:
-        closing = _tell_provider(activation, reason)
+        closing = _tell_provider(activation)
     except ProviderDown as error:
         if activation.tries + 1 < MAX_TRIES:
-            _put_off(activation, datetime.now(UTC) + RETRY)
+            _put_off(activation, datetime.now(UTC) + RETRY, tries=activation.tries + 1)
             return
         current_app.logger.warning("activation %s closed without its provider: %s", activation.id, error)
         closing = None
-    if closing and closing.outcome is CloseOutcome.TOO_EARLY and not _is_over(activation):
-        _put_off(activation, closing.retry_at or datetime.now(UTC) + timedelta(seconds=15))
-        return
     if closing and closing.outcome is CloseOutcome.HAS_SMS:
         return
-    state = "cancelled" if activation.cancel_reason else "expired"
+    if closing and closing.outcome is CloseOutcome.TOO_EARLY and not _is_over(activation):
+        until = closing.retry_at or datetime.now(UTC) + TOO_EARLY_RETRY
+        _put_off(activation, max(until, datetime.now(UTC) + RETRY), tries=0, cancel_from=until)
+        return
     closed = closing is not None and closing.outcome in {CloseOutcome.CLOSED, CloseOutcome.ALREADY_CLOSED}
-    if give_back(activation, state, reason, closed_at_provider=closed) and activation.replace_wanted:
-        replace(activation)
+    conclude(activation, closed_at_provider=closed)
 
 
-def replace(activation: Activation) -> Activation | None:
-    """Buy another number in place of one that was no good, at the same price at most; None when none is on sale.
+def conclude(activation: Activation, *, closed_at_provider: bool) -> bool:
+    """A waiting activation is over without an SMS: give the money back, with the reason its row tells."""
+    if activation.cancel_reason:
+        return give_back(activation, "cancelled", activation.cancel_reason, closed_at_provider=closed_at_provider)
+    # Their clock and ours may differ a little: an order they end half a minute before its time has run its time.
+    reason = "no_code" if _is_over(activation, timedelta(seconds=30)) else "provider_closed"
+    return give_back(activation, "expired", reason, closed_at_provider=closed_at_provider)
 
-    Repeatable: the new activation's key is made from the old one's id. Without one the old page says what to do.
+
+def replace_number(activation_id: int) -> None:
+    """Buy another number in place of one that was no good, at the same price at most; nothing when none is on sale.
+
+    Job, and also done at once for a customer who looks on. Both may run: the key of the new activation is made from
+    the old one's id. Without a new one the old page says what to do.
     """
+    activation = db.session.get_one(Activation, activation_id, populate_existing=True)
+    ended = activation.ended_at
+    if ended is None or ended < datetime.now(UTC) - REPLACE_WITHIN:
+        return
     user = db.session.get_one(User, activation.user_id)
+    service, country, operator = activation.service_code, activation.country_code, activation.operator
+    key = replacement_key(activation_id)
     try:
-        return activations.buy(
-            user,
-            activation.service_code,
-            activation.country_code,
-            activation.operator,
-            activation.price_minor,
-            key=f"replace:{activation.id}",
-            replaces=activation,
-        )
+        activations.buy(user, service, country, operator, activation.price_minor, key, replaces=activation)
     except UserError as error:
-        current_app.logger.info("no replacement for activation %s: %s", activation.id, type(error).__name__)
-        return None
+        current_app.logger.info("no replacement for activation %s: %s", activation_id, type(error).__name__)
 
 
-def _tell_provider(activation: Activation, reason: str) -> Closing:
+def find_replacement(activation: Activation) -> Activation | None:
+    """The activation that was bought in place of this one."""
+    return activations.find_by_key(activation.user_id, replacement_key(activation.id))
+
+
+def replacement_key(activation_id: int) -> str:
+    """The one-time key of a replacement: there is one at most. (Keys of forms are 32 hex digits.)"""
+    return f"replace:{activation_id}"
+
+
+def _tell_provider(activation: Activation) -> Closing:
     """Ask the provider to close the order; where an SMS got in first, take it. Raises ProviderDown."""
-    adapter = registry.ask(activation.provider_name)
-    ref = activation.provider_ref or ""
-    closing = (adapter.ban if reason == "number_used" and adapter.rules.can_ban else adapter.cancel)(ref)
-    if closing.outcome is CloseOutcome.HAS_SMS or reason == "no_code":
-        order = adapter.get_order(ref)
-        if order and order.messages:
-            receive(activation.id, order.messages)
-            return Closing(CloseOutcome.HAS_SMS)
-        if order and order.status is OrderStatus.REFUNDED:
-            return Closing(CloseOutcome.ALREADY_CLOSED)
+    # Read before the provider is asked: touching the row between its calls would hold a connection through them.
+    id, name, ref = activation.id, activation.provider_name, activation.provider_ref or ""
+    reason = activation.cancel_reason
+    with registry.asking(name) as adapter:
+        ban = reason == "number_used" and adapter.rules.can_ban
+        closing = adapter.ban(ref) if ban else adapter.cancel(ref)
+        look = closing.outcome is CloseOutcome.HAS_SMS or reason is None
+        order = adapter.get_order(ref) if look else None
+    if order and order.messages:
+        receive(id, order.messages)
+        return Closing(CloseOutcome.HAS_SMS)
+    if order and order.status is OrderStatus.REFUNDED:
+        return Closing(CloseOutcome.ALREADY_CLOSED)
     if closing.outcome is CloseOutcome.HAS_SMS:
         # It says there is an SMS and shows none: read again before anything is decided.
         raise ProviderDown("bad_answer", "an SMS that cannot be read")
     return closing
 
 
-def _put_off(activation: Activation, until: datetime) -> None:
+def _put_off(activation: Activation, until: datetime, **changes: object) -> None:
+    """Look again at `until`, but never later than a little after the window."""
     with transaction():
-        move(activation, ("waiting",), due_at=until, tries=Activation.tries + 1)
+        move(activation, ("waiting",), due_at=func.least(until, Activation.expires_at + GRACE), **changes)
+    live.publish(activation.user_id, "activation", activation.id)
 
 
-def _is_over(activation: Activation) -> bool:
-    return activation.expires_at is not None and activation.expires_at <= datetime.now(UTC)
+def _is_over(activation: Activation, margin: timedelta = timedelta()) -> bool:
+    return activation.expires_at is None or activation.expires_at <= datetime.now(UTC) + margin

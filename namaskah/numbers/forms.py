@@ -2,14 +2,14 @@
 
 from flask_wtf import FlaskForm
 from wtforms import IntegerField, StringField
-from wtforms.validators import InputRequired, Length, NumberRange, Regexp
+from wtforms.validators import InputRequired, NumberRange, Regexp
 
 
 class BuyForm(FlaskForm):  # type: ignore[misc]
     """`max_price_minor` is the price the button showed, `key` makes a double click one purchase. A chosen operator
     comes as "name@price", because its price differs from the country's."""
 
-    service = StringField(validators=[InputRequired(), Length(max=64)])
+    service = StringField(validators=[InputRequired(), Regexp(r"^[a-z0-9_-]{1,64}$")])
     country = StringField(validators=[InputRequired(), Regexp(r"^[A-Z]{2}$")])
     operator = StringField(validators=[Regexp(r"^([\w.+ -]{1,40}@\d{1,12})?$")])
     max_price_minor = IntegerField(validators=[InputRequired(), NumberRange(min=1, max=10**12)])

@@ -13,21 +13,33 @@ from namaskah.providers.base import Sms
 LONGEST_BODY = 2_000
 
 
-def store(activation: Activation, sms: Sms, is_late: bool) -> bool:
-    """Keep a message; False when it is known already.
+def fingerprint(sms: Sms, service: str) -> str:
+    """By what one message of an activation is known: the provider's id where it gives one, else the code, else the
+    text. One protocol's webhook brings the text and its poll only the code of the same message."""
+    known_by = sms.provider_id or codes.find_code(sms.text, sms.code, service) or _body(sms)
+    return hashlib.sha256(known_by.encode()).hexdigest()
 
-    The fingerprint is the provider's id where it gives one, else the code, else the text: one protocol's webhook
-    brings the text and its poll only the code of the same message.
-    """
+
+def known(activation_ids: list[int]) -> dict[int, set[str]]:
+    """Fingerprints of the messages that these activations have already."""
+    found: dict[int, set[str]] = {activation_id: set() for activation_id in activation_ids}
+    rows = db.session.execute(
+        select(Message.activation_id, Message.fingerprint).where(Message.activation_id.in_(activation_ids))
+    )
+    for activation_id, its_fingerprint in rows:
+        found[activation_id].add(its_fingerprint)
+    return found
+
+
+def store(activation: Activation, sms: Sms, is_late: bool) -> bool:
+    """Keep a message; False when it is known already."""
     code = codes.find_code(sms.text, sms.code, activation.service_code)
-    body = (sms.text or sms.code or "").replace("\x00", "")[:LONGEST_BODY]
-    fingerprint = hashlib.sha256((sms.provider_id or code or body).encode()).hexdigest()
     stored = db.session.scalar(
         pg_insert(Message)
         .values(
             activation_id=activation.id,
-            fingerprint=fingerprint,
-            body=body,
+            fingerprint=fingerprint(sms, activation.service_code),
+            body=_body(sms),
             code=code[:32] if code else None,
             sender=sms.sender[:80] if sms.sender else None,
             is_late=is_late,
@@ -37,6 +49,10 @@ def store(activation: Activation, sms: Sms, is_late: bool) -> bool:
         .returning(Message.id)
     )
     return stored is not None
+
+
+def _body(sms: Sms) -> str:
+    return (sms.text or sms.code or "")[:LONGEST_BODY]
 
 
 def of_activation(activation_id: int) -> list[Message]:

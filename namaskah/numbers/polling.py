@@ -1,52 +1,78 @@
 """Where SMS come from: one listing call a provider and tick, or the provider's own push.
 
 Never one call per waiting activation where the protocol can list: a thousand customers cost the provider one request.
+The same listing ends activations whose window is over, and settles those in doubt.
 """
 
 from datetime import UTC, datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from namaskah.db import db
-from namaskah.numbers import activations, registry
-from namaskah.numbers.models import Activation, Provider
-from namaskah.numbers.turns import take_turn
+from namaskah.numbers import activations, closing, messages, registry, settling
+from namaskah.numbers.models import RELEASED, Activation, Provider
+from namaskah.numbers.turns import apart, next_turn, pace, take_turn
 from namaskah.providers.base import Order, OrderStatus, ProviderDown, Sms
 
-TICK = timedelta(seconds=2)
-# A code that comes after the money went back is still shown; it is looked for this long.
+# A provider is listed this often while somebody waits for one of its numbers, and less often if it wants fewer calls.
+TICK = timedelta(seconds=0.8)
+# Who polls a provider has this long for it; the others see to the other providers meanwhile.
+LEASE = timedelta(seconds=15)
+# A provider that does not answer is left alone for this long.
+RETRY = timedelta(seconds=3)
+# A code that comes after the money went back is still shown: it is looked for this long, this often.
 LATE = timedelta(minutes=30)
+LATE_TICK = timedelta(seconds=20)
 # Orders that the listing does not show are asked for one by one, a few at each tick.
 SINGLES = 3
 
 
 def poll_due() -> int:
-    """Read the open orders of one provider that has somebody waiting; returns how many new messages there were.
-
-    The provider's row is the turn: whoever moves `poll_due_at` forward polls, the other workers don't.
-    """
-    waiting = select(1).where(Activation.provider_name == Provider.name, Activation.state.in_(("waiting", "received")))
-    name = take_turn(Provider.poll_due_at, TICK, waiting.exists())
-    return poll(name) if name else 0
-
-
-def poll(name: str) -> int:
-    """Read one provider's orders now and take what is new for our activations."""
+    """Read the open orders of one provider that has somebody waiting; returns how many new messages there were."""
+    mine = Activation.provider_name == Provider.name
+    waiting = select(1).where(mine, Activation.state.in_(("in_doubt", "waiting", "received")))
+    late = select(1).where(mine, _was_released_lately())
+    long_ago = Provider.poll_due_at < func.now() - LATE_TICK
+    name = take_turn(Provider.poll_due_at, LEASE, or_(waiting.exists(), and_(late.exists(), long_ago)))
+    if name is None:
+        return 0
+    after = RETRY
     try:
-        orders = {order.provider_ref: order for order in registry.ask(name).list_orders()}
+        new = poll(name)
+        after = _tick(name)
+        return new
     except ProviderDown as error:
         current_app.logger.warning("%s not polled: %s", name, error)
         return 0
-    new = 0
-    missing = []
-    for activation in _watched(name):
-        order = orders.get(activation.provider_ref or "")
-        if order:
-            new += _take(activation, order)
-        elif activation.state == "waiting" and _listed_by_now(activation):
-            missing.append(activation)
-    return new + sum(_poll_single(activation) for activation in missing[:SINGLES])
+    finally:
+        next_turn(Provider.poll_due_at, name, after)
+
+
+def poll(name: str) -> int:
+    """Read one provider's orders now and do what they mean for our activations. Returns how many messages were new.
+
+    Raises ProviderDown when the list cannot be read.
+    """
+    listed_at = datetime.now(UTC)
+    orders = {order.provider_ref: order for order in registry.ask(name).list_orders()}
+    watched = _watched(name)
+    known = messages.known([activation.id for activation in watched])
+    new, missing = 0, []
+    for activation in watched:
+        with apart(f"activation {activation.id}"):
+            order = orders.get(activation.provider_ref or "")
+            if order is None and activation.state == "waiting" and _listed_by_now(activation, listed_at):
+                missing.append(activation)
+            else:
+                new += _take(activation, order, known[activation.id], listed_at)
+    singles = SINGLES if _allows_bursts(name) else 1
+    for place, activation in enumerate(missing):
+        with apart(f"activation {activation.id}"):
+            order = _ask_for(activation) if place < singles else None
+            new += _take(activation, order, known[activation.id], listed_at)
+    settling.settle(name, list(orders.values()), listed_at)
+    return new
 
 
 def receive_push(name: str, provider_ref: str, sms: Sms) -> int:
@@ -57,47 +83,65 @@ def receive_push(name: str, provider_ref: str, sms: Sms) -> int:
     return activations.receive(activation.id, [sms]) if activation else 0
 
 
+def _was_released_lately() -> ColumnElement[bool]:
+    return and_(
+        Activation.state.in_(RELEASED),
+        Activation.provider_ref.is_not(None),
+        Activation.ended_at > func.now() - LATE,
+    )
+
+
 def _watched(name: str) -> list[Activation]:
     return list(
         db.session.scalars(
             select(Activation)
             .where(
                 Activation.provider_name == name,
-                or_(
-                    Activation.state.in_(("waiting", "received")),
-                    and_(Activation.provider_ref.is_not(None), Activation.ended_at > func.now() - LATE),
-                ),
+                or_(Activation.state.in_(("waiting", "received")), _was_released_lately()),
             )
-            .order_by(Activation.due_at)
+            .order_by(Activation.expires_at)
             .execution_options(populate_existing=True)
         )
     )
 
 
-def _listed_by_now(activation: Activation) -> bool:
+def _tick(name: str) -> timedelta:
+    adapter = registry.find(name)
+    return max(TICK, timedelta(seconds=2 * adapter.rules.min_seconds_between_calls)) if adapter else TICK
+
+
+def _allows_bursts(name: str) -> bool:
+    adapter = registry.find(name)
+    return adapter is not None and adapter.rules.min_seconds_between_calls * SINGLES < TICK.total_seconds()
+
+
+def _listed_by_now(activation: Activation, listed_at: datetime) -> bool:
     adapter = registry.find(activation.provider_name)
     lag = timedelta(seconds=adapter.rules.listing_lag_seconds if adapter else 0) + timedelta(seconds=5)
-    return datetime.now(UTC) - activation.attempt_at > lag
+    return listed_at - activation.attempt_at > lag
 
 
-def _poll_single(activation: Activation) -> int:
+def _ask_for(activation: Activation) -> Order | None:
+    """The order by itself; None when the provider does not know it or does not answer."""
+    id, name, ref = activation.id, activation.provider_name, activation.provider_ref or ""
+    pace(name)
     try:
-        order = registry.ask(activation.provider_name).get_order(activation.provider_ref or "")
+        with registry.asking(name) as adapter:
+            return adapter.get_order(ref)
     except ProviderDown as error:
-        current_app.logger.info("activation %s not read: %s", activation.id, error)
-        return 0
-    return _take(activation, order) if order else 0
+        current_app.logger.info("activation %s not read: %s", id, error)
+        return None
 
 
-def _take(activation: Activation, order: Order) -> int:
-    """What an order says about its activation: messages, or that the provider has ended it without one."""
-    if order.messages:
-        return activations.receive(activation.id, order.messages)
-    if order.status is OrderStatus.REFUNDED and activation.state == "waiting":
-        over = activation.expires_at is not None and activation.expires_at <= datetime.now(UTC) + timedelta(seconds=30)
-        if activation.cancel_reason:
-            activations.give_back(activation, "cancelled", activation.cancel_reason, closed_at_provider=True)
-        else:
-            reason = "no_code" if over else "provider_closed"
-            activations.give_back(activation, "expired", reason, closed_at_provider=True)
+def _take(activation: Activation, order: Order | None, known: set[str], listed_at: datetime) -> int:
+    """What an order says about its activation: new messages, that the provider has ended it without one, or nothing;
+    and if nothing by the end of its window, the money goes back, whatever the provider still has to do."""
+    service = activation.service_code
+    fresh = [sms for sms in order.messages if messages.fingerprint(sms, service) not in known] if order else []
+    if fresh:
+        return activations.receive(activation.id, fresh)
+    is_refunded = order is not None and order.status is OrderStatus.REFUNDED
+    is_over = activation.expires_at is not None and activation.expires_at <= listed_at
+    if activation.state == "waiting" and (is_refunded or is_over):
+        closing.conclude(activation, closed_at_provider=is_refunded)
     return 0

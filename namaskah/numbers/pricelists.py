@@ -76,7 +76,11 @@ def sync(name: str) -> int:
     except ProviderDown as error:
         current_app.logger.warning("price list of %s not read: %s", name, error)
         return 0
-    rows = _offer_rows(name, adapter.currency, quotes, services, countries)
+    try:
+        rows = _offer_rows(name, adapter.currency, quotes, services, countries)
+    except pricing.NoRate as error:
+        current_app.logger.error("nothing of %s can be sold: FX_RATES has no rate for %s", name, error)
+        return 0
     with transaction():
         _replace_offers(name, rows)
         db.session.execute(

@@ -32,6 +32,11 @@ def max_cost_micros(price: int, currency: str) -> int:
     return int(exact.to_integral_value(ROUND_FLOOR))
 
 
+def currencies() -> list[str]:
+    """The providers' currencies that prices can be made from."""
+    return [current_app.config["WALLET_CURRENCY"], *current_app.config["FX_RATES"]]
+
+
 def _minor_rate(currency: str) -> Decimal:
     wallet = current_app.config["WALLET_CURRENCY"]
     rate = Decimal(1) if currency == wallet else current_app.config["FX_RATES"].get(currency)

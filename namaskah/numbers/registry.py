@@ -1,13 +1,20 @@
 """The providers we have credentials for, as adapters made from the settings. Only `numbers` asks them anything."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from flask import Flask, current_app
 
 from namaskah.db import leave_database
-from namaskah.providers.base import Provider
+from namaskah.providers.base import Provider, ProviderDown
 from namaskah.providers.fivesim import FiveSim
 from namaskah.providers.sms_activate import SmsActivate
+
+# A provider that has failed to answer is left alone for this long by everything that can wait.
+SILENCE_SECONDS = 5.0
+_silent_until: dict[str, float] = {}
 
 
 def init_app(app: Flask) -> None:
@@ -34,6 +41,22 @@ def ask(name: str) -> Provider:
     leave_database()
     adapter: Provider = current_app.extensions["providers"][name]
     return adapter
+
+
+@contextmanager
+def asking(name: str) -> Iterator[Provider]:
+    """The adapter, for calls that may be put off. Raises ProviderDown at once for a provider that is not configured any
+    more, and for one that failed to answer a moment ago: a dead one costs a long queue one deadline, not one each."""
+    if find(name) is None:
+        raise ProviderDown("unreachable", "not configured any more")
+    if monotonic() < _silent_until.get(name, 0.0):
+        raise ProviderDown("no_answer", "it was silent a moment ago")
+    try:
+        yield ask(name)
+    except ProviderDown as error:
+        if error.reason in {"no_answer", "unreachable"}:
+            _silent_until[name] = monotonic() + SILENCE_SECONDS
+        raise
 
 
 def _adapters(config: dict[str, Any]) -> list[Provider]:

@@ -1,6 +1,5 @@
 """Which provider sells: what can be bought now for a service and country, best first, and what we learn from it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,7 +7,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from namaskah.db import db, transaction
-from namaskah.numbers import registry
+from namaskah.numbers import pricing, registry
 from namaskah.numbers.models import Offer, Provider, Service
 from namaskah.providers.base import NotSold
 
@@ -76,22 +75,19 @@ def routes(service: str, country: str | None = None, operator: str | None = "any
 
 
 def on_sale() -> ColumnElement[bool]:
-    """What may be sold: in stock, confirmed lately, service not blocked, provider configured, awake and with money."""
+    """What may be sold: in stock, confirmed lately, service not blocked, provider configured, awake and with
+    money, and an exchange rate for it."""
     fresh = timedelta(seconds=current_app.config["OFFER_FRESH_SECONDS"])
     return and_(
         Offer.stock > 0,
         Service.blocked.is_(None),
         Provider.name.in_(registry.names()),
+        Provider.currency.in_(pricing.currencies()),
         Provider.weight > 0,
         Provider.synced_at > func.now() - fresh,
         or_(Provider.paused_until.is_(None), Provider.paused_until < func.now()),
         or_(Provider.balance_micros.is_(None), Provider.balance_micros >= Offer.cost_micros),
     )
-
-
-def prefer_others(found: Sequence[Route], avoid: str | None) -> list[Route]:
-    """The same routes with those of one provider last: its number was no good just now."""
-    return sorted(found, key=lambda route: route.provider == avoid)
 
 
 def learn(route: Route, refusal: NotSold) -> None:

@@ -4,129 +4,126 @@ Every verb takes its turn by moving a due time forward in the database, so any n
 that is killed loses nothing but that turn.
 """
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from flask import current_app
 from sqlalchemy import func, select, update
 
+from namaskah import live
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, closing, registry, strays
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
-from namaskah.numbers.turns import take_turn
+from namaskah.numbers.turns import apart, pace, take_turn
 from namaskah.providers.base import CloseOutcome, Order, OrderStatus, ProviderDown
-from namaskah.providers.base import Provider as Adapter
 
-TURN = timedelta(seconds=30)
+# A provider may take ten seconds over each of a closing's calls.
+TURN = timedelta(seconds=60)
 # After its listing lag a provider's list is complete; this much on top before we believe that nothing was bought.
 CERTAIN_AFTER = timedelta(seconds=60)
-# No doubt lasts longer, even with the provider silent: the customer's money goes back, and should an order turn up
-# later it is a stray.
-LONGEST_DOUBT = timedelta(minutes=8)
 # Our clock and the provider's may differ by this much.
 CLOCK_SKEW = timedelta(minutes=5)
 # An order nobody owns may still be on its way into an activation for this long.
 STRAY_AFTER = timedelta(minutes=2)
 SWEEP_EVERY = timedelta(seconds=60)
+STRAY_RETRY = timedelta(seconds=5)
+
+# Providers that threads of this process are asking just now: the next thread sees to the others first, so that a slow
+# provider does not hold up everybody else's customers.
+_being_asked: Counter[str] = Counter()
 
 
-def advance_due(limit: int = 10) -> int:
-    """Take the activations that are due a step further, whatever they wait for; returns how many were taken up."""
+def advance_due() -> int:
+    """Take one activation that is due a step further, whatever it waits for; returns how many were taken (0 or 1)."""
+    busy = [name for name, threads in _being_asked.items() if threads > 0]
     due = (
         select(Activation.id)
         .where(Activation.due_at <= func.now(), Activation.state.in_(OPEN))
-        .order_by(Activation.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        .order_by(Activation.provider_name.in_(busy), Activation.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     with transaction():
-        taken = db.session.scalars(
+        taken = db.session.scalar(
             update(Activation)
-            .where(Activation.id.in_(due.scalar_subquery()))
+            .where(Activation.id == due.scalar_subquery())
             .values(due_at=func.now() + TURN)
             .returning(Activation.id)
-        ).all()
-    for activation_id in taken:
-        activation = db.session.get_one(Activation, activation_id, populate_existing=True)
-        _advance(activation)
-    return len(taken)
+        )
+    if taken is None:
+        return 0
+    _advance(db.session.get_one(Activation, taken, populate_existing=True))
+    return 1
 
 
 def _advance(activation: Activation) -> None:
+    name = activation.provider_name
     if activation.state == "buying":
-        _cut_off(activation)
+        # The process that was buying is gone; nobody knows whether the provider was asked. The poll finds out.
+        activations.doubt(activation, "cut_off")
     elif activation.state == "in_doubt":
-        settle(activation)
+        current_app.logger.warning("activation %s: %s never told what became of it", activation.id, name)
+        activations.fail(activation, "nothing_bought")
     elif activation.state == "waiting":
-        closing.close(activation)
+        _being_asked[name] += 1
+        try:
+            pace(name)
+            closing.close(activation)
+        finally:
+            _being_asked[name] -= 1
     elif activation.state == "received":
         with transaction():
             if activations.move(activation, ("received",), state="finished", ended_at=func.now()):
                 activations.note(activation, "finished")
+        live.publish(activation.user_id, "activation", activation.id)
 
 
-def _cut_off(activation: Activation) -> None:
-    """The process that was buying is gone; nobody knows whether the provider was asked."""
-    with transaction():
-        if activations.move(activation, ("buying",), state="in_doubt", due_at=func.now()):
-            activations.note(activation, "in_doubt", activation.provider_name, "cut_off")
-    settle(activation)
+def settle(name: str, orders: list[Order], listed_at: datetime) -> None:
+    """Find out what became of a provider's purchases in doubt: attach its orders, or give the money back.
 
-
-def settle(activation: Activation) -> None:
-    """Find out what became of a purchase in doubt: attach the provider's order, or give the money back.
-
-    Orders of one service and country are alike: any that nobody owns will do, the oldest first; a unique index keeps
-    two activations from taking the same one.
+    `orders` is its list, asked for at `listed_at`. Orders of one service and country are alike: any that nobody owns
+    will do, the oldest for the oldest; a unique index keeps two activations from taking the same one.
     """
-    age = datetime.now(UTC) - activation.attempt_at
+    doubtful = db.session.scalars(
+        select(Activation)
+        .where(Activation.provider_name == name, Activation.state == "in_doubt")
+        .order_by(Activation.attempt_at, Activation.id)
+        .execution_options(populate_existing=True)
+    ).all()
+    if not doubtful:
+        return
+    alive = {o.provider_ref: o for o in orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
+    free = strays.free(name, list(alive))
+    # One protocol's list has no usable times; its ids grow.
+    in_order = sorted(free, key=lambda ref: (alive[ref].created_at or listed_at, len(ref), ref))
+    for activation in doubtful:
+        with apart(f"activation {activation.id}"):
+            order = next((alive[ref] for ref in in_order if _fits(activation, alive[ref])), None)
+            if order is not None:
+                in_order.remove(order.provider_ref)
+            _settle_one(activation, order, listed_at)
+
+
+def _settle_one(activation: Activation, order: Order | None, listed_at: datetime) -> None:
     adapter = registry.find(activation.provider_name)
-    if adapter is None:
-        activations.fail(activation, "nothing_bought")
-        return
-    try:
-        order = _unclaimed_order(activation, adapter)
-    except ProviderDown as error:
-        current_app.logger.warning("activation %s stays in doubt: %s", activation.id, error)
-        if age > LONGEST_DOUBT:
-            activations.fail(activation, "nothing_bought")
-        return
+    assert adapter is not None, activation.provider_name
+    lag = timedelta(seconds=adapter.rules.listing_lag_seconds)
     if order is not None:
         if activations.accept(activation, order) and order.messages:
             activations.receive(activation.id, order.messages)
-    elif age > timedelta(seconds=adapter.rules.listing_lag_seconds) + CERTAIN_AFTER:
+    elif listed_at - activation.attempt_at > lag + CERTAIN_AFTER:
         activations.fail(activation, "nothing_bought")
-    else:
-        with transaction():
-            activations.move(activation, ("in_doubt",), due_at=func.now() + timedelta(seconds=5))
 
 
-def _unclaimed_order(activation: Activation, adapter: Adapter) -> Order | None:
-    wanted = activations.provider_codes(activation, activation.provider_name)
-    since = activation.attempt_at - CLOCK_SKEW
-    orders = [
-        order
-        for order in registry.ask(adapter.name).list_orders()
-        if (order.service, order.country) == wanted
-        and order.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}
-        and (order.created_at is None or order.created_at >= since)
-    ]
-    free = strays.unclaimed(adapter.name, [order.provider_ref for order in orders])
-    free -= _being_closed(adapter.name)
-    orders = [order for order in orders if order.provider_ref in free]
-    # One protocol's list has no usable times; its ids grow.
-    return min(
-        orders, key=lambda order: (order.created_at or since, len(order.provider_ref), order.provider_ref), default=None
-    )
-
-
-def _being_closed(provider: str) -> set[str]:
-    """Orders we have decided to give back: not to be handed to anybody."""
-    return set(
-        db.session.scalars(
-            select(StrayOrder.provider_ref).where(
-                StrayOrder.provider_name == provider, StrayOrder.reason != "unclaimed", StrayOrder.closed_at.is_(None)
-            )
-        )
+def _fits(activation: Activation, order: Order) -> bool:
+    """Whether an order may be what this purchase bought: the same goods, not older, and not dearer than was allowed."""
+    name = activation.provider_name
+    adapter = registry.find(name)
+    assert adapter is not None, name
+    return (
+        (order.service, order.country) == activations.provider_codes(activation, name)
+        and (order.created_at is None or order.created_at >= activation.attempt_at - CLOCK_SKEW)
+        and (order.cost_micros or 0) <= activations.max_cost_micros(activation, adapter.currency)
     )
 
 
@@ -148,60 +145,61 @@ def sweep_due() -> int:
     return 1
 
 
-def close_strays_due(limit: int = 10) -> int:
-    """Give stray orders back to their providers; returns how many were taken up."""
-    due = (
-        select(StrayOrder.id)
-        .where(StrayOrder.due_at <= func.now(), StrayOrder.closed_at.is_(None))
-        .order_by(StrayOrder.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+def close_strays_due() -> int:
+    """Give one stray order back to its provider; returns how many were taken up (0 or 1)."""
     with transaction():
-        taken = db.session.scalars(
-            update(StrayOrder)
-            .where(StrayOrder.id.in_(due.scalar_subquery()))
+        stray = db.session.scalar(
+            select(StrayOrder)
+            .where(StrayOrder.due_at <= func.now(), StrayOrder.closed_at.is_(None))
+            .order_by(StrayOrder.due_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .execution_options(populate_existing=True)
+        )
+        if stray is None:
+            return 0
+        if strays.begin_closing(stray):
             # Asked again later and later, up to ten minutes apart, for as long as the provider does not answer.
-            .values(
-                tries=StrayOrder.tries + 1,
-                due_at=func.now() + func.least(StrayOrder.tries + 1, 20) * timedelta(seconds=30),
-            )
-            .returning(StrayOrder)
-        ).all()
-    for stray in taken:
-        _close_stray(stray)
-    return len(taken)
+            stray.tries += 1
+            stray.due_at = datetime.now(UTC) + min(stray.tries, 20) * timedelta(seconds=30)
+        else:
+            return 1
+    _close_stray(stray)
+    return 1
 
 
 def _close_stray(stray: StrayOrder) -> None:
-    adapter = registry.find(stray.provider_name)
-    if adapter is None:
-        return
-    if stray.activation_id is None and not strays.unclaimed(stray.provider_name, [stray.provider_ref]):
-        with transaction():
-            strays.claim(stray.provider_name, stray.provider_ref, stray.cost_micros)
-        return
+    # Read before the provider is asked: touching the row between its calls would hold a connection through them.
+    id, name, ref, activation_id, ban = (
+        stray.id,
+        stray.provider_name,
+        stray.provider_ref,
+        stray.activation_id,
+        stray.ban,
+    )
+    pace(name)
     try:
-        adapter = registry.ask(stray.provider_name)
-        closing_answer = (adapter.ban if stray.ban and adapter.rules.can_ban else adapter.cancel)(stray.provider_ref)
-        order = adapter.get_order(stray.provider_ref) if closing_answer.outcome is CloseOutcome.HAS_SMS else None
+        with registry.asking(name) as adapter:
+            answer = adapter.ban(ref) if ban and adapter.rules.can_ban else adapter.cancel(ref)
+            order = adapter.get_order(ref) if answer.outcome is CloseOutcome.HAS_SMS else None
     except ProviderDown as error:
-        current_app.logger.info("stray %s of %s not closed yet: %s", stray.provider_ref, stray.provider_name, error)
+        current_app.logger.info("stray %s of %s not closed yet: %s", ref, name, error)
         return
-    if order and order.messages and stray.activation_id:
-        activations.receive(stray.activation_id, order.messages)
+    if order and order.messages and activation_id:
+        activations.receive(activation_id, order.messages)
     with transaction():
-        _book_closing(stray, closing_answer.outcome, closing_answer.retry_at)
+        _book_closing(id, answer.outcome, answer.retry_at)
 
 
-def _book_closing(stray: StrayOrder, outcome: CloseOutcome, retry_at: datetime | None) -> None:
+def _book_closing(stray_id: int, outcome: CloseOutcome, retry_at: datetime | None) -> None:
     if outcome is CloseOutcome.TOO_EARLY:
-        soon = datetime.now(UTC) + timedelta(seconds=15)
-        db.session.execute(update(StrayOrder).where(StrayOrder.id == stray.id).values(due_at=retry_at or soon))
+        now = datetime.now(UTC)
+        until = max(retry_at or now + closing.TOO_EARLY_RETRY, now + STRAY_RETRY)
+        db.session.execute(update(StrayOrder).where(StrayOrder.id == stray_id).values(due_at=until))
     elif outcome is CloseOutcome.HAS_SMS:
-        strays.close(stray, "kept", "provider_kept")
+        strays.close(stray_id, "kept", "provider_kept")
     elif outcome is CloseOutcome.NOT_FOUND:
         # Whether it ever charged us is unknown: what it owes stays open, with its age, until a person looks.
-        strays.close(stray, "not_found", None)
+        strays.close(stray_id, "not_found", None)
     else:
-        strays.close(stray, "refunded", "provider_refund")
+        strays.close(stray_id, "refunded", "provider_refund")

@@ -1,16 +1,18 @@
 """What a provider charged and owes, and orders that must be given back: the bookkeeping, without any call.
 
-An order at a provider is known to the ledger as "order:<provider>:<ref>". The worker closes strays (settling.py).
+An order at a provider is known to the ledger as "order:<provider>:<ref>"; each of its verbs is done once for an order.
+So nothing is booked for an order that merely looks unwanted: an activation may claim it yet, and be refunded later. Its
+cost is booked as owed when the giving back begins (`begin_closing`), and from then on nobody can claim it.
+The worker closes strays (settling.py).
 """
 
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.db import db
-from namaskah.numbers import registry
-from namaskah.numbers.models import Activation, StrayOrder
+from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.wallet import ledger
 
 
@@ -39,36 +41,41 @@ def book_refund(activation: Activation, *, closed: bool, ban: bool) -> None:
 
 def add(provider: str, provider_ref: str, reason: str, cost_micros: int | None, wait: timedelta = timedelta()) -> None:
     """Remember an order that no activation owns, to be given back once `wait` is over."""
-    if _insert(provider, provider_ref, reason, cost_micros, wait=wait):
-        book("provider_charge", provider, provider_ref, cost_micros)
-        book("provider_refund_due", provider, provider_ref, cost_micros)
+    _insert(provider, provider_ref, reason, cost_micros, wait=wait)
 
 
-def claim(provider: str, provider_ref: str, cost_micros: int | None) -> None:
-    """An activation owns this order after all: it is no stray, and its cost was no loss."""
-    gone = db.session.scalar(
-        delete(StrayOrder)
-        .where(
-            StrayOrder.provider_name == provider,
-            StrayOrder.provider_ref == provider_ref,
-            StrayOrder.closed_at.is_(None),
-        )
-        .returning(StrayOrder.id)
-    )
-    if gone:
-        book("provider_kept", provider, provider_ref, cost_micros)
+def claim(provider: str, provider_ref: str) -> bool:
+    """An activation takes this order: it is no stray after all. False when it is being given back already."""
+    this = (StrayOrder.provider_name == provider, StrayOrder.provider_ref == provider_ref)
+    db.session.execute(delete(StrayOrder).where(*this, StrayOrder.reason == "unclaimed", StrayOrder.tries == 0))
+    return db.session.scalar(select(StrayOrder.id).where(*this)) is None
 
 
-def close(stray: StrayOrder, outcome: str, booking: str | None) -> None:
+def begin_closing(stray: StrayOrder) -> bool:
+    """Before a stray is given back, under the lock of its row: what it cost is owed to us from now on.
+
+    False, and the stray is forgotten, when an activation owns the order: it was seen between two commits.
+    """
+    provider, ref = stray.provider_name, stray.provider_ref
+    if stray.activation_id is None:
+        if not unclaimed(provider, [ref]):
+            db.session.delete(stray)
+            return False
+        book("provider_charge", provider, ref, stray.cost_micros)
+        book("provider_refund_due", provider, ref, stray.cost_micros)
+    return True
+
+
+def close(stray_id: int, outcome: str, booking: str | None) -> None:
     """A stray has come to its end; `booking` is the ledger verb that says who keeps its cost."""
     closed = db.session.scalar(
         update(StrayOrder)
-        .where(StrayOrder.id == stray.id, StrayOrder.closed_at.is_(None))
+        .where(StrayOrder.id == stray_id, StrayOrder.closed_at.is_(None))
         .values(closed_at=func.now(), outcome=outcome)
-        .returning(StrayOrder.id)
+        .returning(StrayOrder)
     )
     if closed and booking:
-        book(booking, stray.provider_name, stray.provider_ref, stray.cost_micros)
+        book(booking, closed.provider_name, closed.provider_ref, closed.cost_micros)
 
 
 def unclaimed(provider: str, refs: list[str]) -> set[str]:
@@ -79,11 +86,23 @@ def unclaimed(provider: str, refs: list[str]) -> set[str]:
     return set(refs) - {ref for ref in owned if ref}
 
 
+def free(provider: str, refs: list[str]) -> set[str]:
+    """Which of a provider's order ids an activation in doubt may take: owned by none, and not being given back."""
+    given_back = db.session.scalars(
+        select(StrayOrder.provider_ref).where(
+            StrayOrder.provider_name == provider,
+            StrayOrder.provider_ref.in_(refs),
+            or_(StrayOrder.reason != "unclaimed", StrayOrder.tries > 0),
+        )
+    )
+    return unclaimed(provider, refs) - set(given_back)
+
+
 def book(verb: str, provider: str, provider_ref: str | None, cost_micros: int | None) -> None:
     """One ledger verb for an order's cost; orders that cost nothing, or whose cost nobody told, move nothing."""
-    adapter = registry.find(provider)
     if provider_ref and cost_micros:
-        currency = adapter.currency if adapter else "USD"
+        # From its row, not from its adapter: a provider whose credentials are gone still owes what it owes.
+        currency = db.session.get_one(Provider, provider).currency
         getattr(ledger, verb)(provider, currency, order_reference(provider, provider_ref), cost_micros)
 
 
@@ -96,19 +115,19 @@ def _insert(
     activation_id: int | None = None,
     ban: bool = False,
     wait: timedelta = timedelta(),
-) -> bool:
-    inserted = db.session.scalar(
-        pg_insert(StrayOrder)
-        .values(
-            provider_name=provider,
-            provider_ref=provider_ref,
-            reason=reason,
-            cost_micros=cost_micros,
-            activation_id=activation_id,
-            ban=ban,
-            due_at=func.now() + wait,
-        )
-        .on_conflict_do_nothing(index_elements=["provider_name", "provider_ref"])
-        .returning(StrayOrder.id)
+) -> None:
+    row = pg_insert(StrayOrder).values(
+        provider_name=provider,
+        provider_ref=provider_ref,
+        reason=reason,
+        cost_micros=cost_micros,
+        activation_id=activation_id,
+        ban=ban,
+        due_at=func.now() + wait,
     )
-    return inserted is not None
+    # It may be there as merely unclaimed; what we know now weighs more. One that is being given back stays as it is.
+    known = {name: row.excluded[name] for name in ("reason", "cost_micros", "activation_id", "ban", "due_at")}
+    waiting = and_(StrayOrder.reason == "unclaimed", StrayOrder.tries == 0, row.excluded.reason != "unclaimed")
+    db.session.execute(
+        row.on_conflict_do_update(index_elements=["provider_name", "provider_ref"], set_=known, where=waiting)
+    )

@@ -1,13 +1,21 @@
-"""Taking turns at a provider: whoever moves its due time forward in the database does the work, the others don't."""
+"""Taking turns: whoever moves a due time forward in the database does the work; and each of many gets its chance."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from threading import Lock
 
+from flask import current_app
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from namaskah.db import db, transaction
+from namaskah.db import db, leave_database, transaction
 from namaskah.numbers import registry
 from namaskah.numbers.models import Provider
+
+_free_at: dict[str, float] = {}
+_free_at_lock = Lock()
 
 
 def take_turn(column: InstrumentedAttribute[datetime], every: timedelta, *also: ColumnElement[bool]) -> str | None:
@@ -20,7 +28,8 @@ def take_turn(column: InstrumentedAttribute[datetime], every: timedelta, *also: 
         .where(column <= func.now(), Provider.name.in_(registry.names()), *also)
         .order_by(column)
         .limit(1)
-        .with_for_update(skip_locked=True)
+        # Not FOR UPDATE: rows that only refer to the provider (a purchase being written) must not cost it its turn.
+        .with_for_update(skip_locked=True, key_share=True)
     )
     with transaction():
         return db.session.scalar(
@@ -29,3 +38,33 @@ def take_turn(column: InstrumentedAttribute[datetime], every: timedelta, *also: 
             .values({column: func.now() + every})
             .returning(Provider.name)
         )
+
+
+def next_turn(column: InstrumentedAttribute[datetime], name: str, after: timedelta) -> None:
+    """The work of a turn is done: the next one is `after` from now, not when the lease would have run out."""
+    with transaction():
+        db.session.execute(update(Provider).where(Provider.name == name).values({column: func.now() + after}))
+
+
+@contextmanager
+def apart(what: str) -> Iterator[None]:
+    """Around the work for one of many: an error in it is logged and does not keep the others from theirs."""
+    try:
+        yield
+    except Exception:
+        current_app.logger.exception("%s failed", what)
+        db.session.rollback()
+
+
+def pace(name: str) -> None:
+    """Wait until this process may make one more of its single calls to a provider.
+
+    They get half of what the provider allows; listings, purchases and customers' own clicks need the rest.
+    """
+    adapter = registry.find(name)
+    gap = 2 * adapter.rules.min_seconds_between_calls if adapter else 0.0
+    with _free_at_lock:
+        at = max(time.monotonic(), _free_at.get(name, 0.0))
+        _free_at[name] = at + gap
+    leave_database()
+    time.sleep(max(0.0, at - time.monotonic()))

@@ -57,7 +57,7 @@ def offers() -> str:
 def favourite() -> ResponseReturnValue:
     """Star a service, or take the star away."""
     service = request.form.get("service", "")
-    if catalogue.get_service(service) is None:
+    if not catalogue.is_sold(service):
         raise UserError(_("We do not sell numbers for this service."), status=404)
     favourites.toggle(current_user.id, service)
     if request.headers.get("HX-Request"):
