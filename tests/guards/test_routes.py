@@ -1,0 +1,201 @@
+"""Every route declares who may reach it, and this table says what each of the cast gets at it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Blueprint, Flask
+from sqlalchemy import func, select, update
+
+from namaskah.auth import accounts
+from namaskah.auth.models import User
+from namaskah.db import db, transaction
+from namaskah.extensions import csrf, redis
+from namaskah.numbers import activations
+from namaskah.numbers.models import Offer
+from namaskah.wallet import topups
+from tests.support import log_in, make_user
+
+RULES = {"public", "customer", "verified", "admin", "signed"}
+ACTORS = ("visitor", "carol", "alice", "bob", "banned", "admin")
+
+# What a request ends in: a status, or where a 303 leads: "login", "mail" (confirm your address first), "on" (anywhere
+# else, so it was done). The test client has no socket to upgrade, so 500 at /live is past the door.
+# Whatever is in braces belongs to alice.
+#  visitor carol alice bob banned admin
+ANYBODY = "200 200 200 200 200 200"
+CUSTOMERS = "login 200 200 200 login 200"
+ALICE_ALONE = "login 404 200 404 login 404"
+TABLE: dict[tuple[str, str], str] = {
+    ("GET", "/static/<path:filename>"): ANYBODY,
+    ("GET", "/"): ANYBODY,
+    ("GET", "/pricing"): ANYBODY,
+    ("GET", "/terms"): ANYBODY,
+    ("GET", "/privacy"): ANYBODY,
+    ("GET", "/acceptable-use"): ANYBODY,
+    ("GET", "/refunds"): ANYBODY,
+    ("GET", "/dev/components"): ANYBODY,
+    ("GET", "/language/<code>"): "on on on on on on",
+    ("POST", "/language/<code>"): "on on on on on on",
+    ("POST", "/theme"): "on on on on on on",
+    ("GET", "/register"): "200 on on on 200 on",
+    ("POST", "/register"): "422 on on on 422 on",
+    ("GET", "/login"): "200 on on on 200 on",
+    ("POST", "/login"): "422 on on on 422 on",
+    ("POST", "/logout"): "on on on on on on",
+    ("GET", "/verify-email"): "login 200 on on login on",
+    ("POST", "/verify-email/resend"): "login mail mail mail login mail",
+    ("GET", "/verify-email/<token>"): ANYBODY,
+    ("POST", "/verify-email/<token>"): "login login on login login login",
+    ("GET", "/account"): CUSTOMERS,
+    ("POST", "/account"): "login 422 422 422 login 422",
+    ("GET", "/wallet"): CUSTOMERS,
+    ("POST", "/wallet/top-up"): "login mail 422 422 login 422",
+    ("GET", "/wallet/top-up/return"): "login 404 on 404 login 404",
+    ("GET", "/wallet/top-ups/<reference>"): ALICE_ALONE,
+    ("GET", "/wallet/statement"): CUSTOMERS,
+    ("GET", "/numbers"): ANYBODY,
+    ("GET", "/numbers/search"): ANYBODY,
+    ("GET", "/numbers/offers"): ANYBODY,
+    ("POST", "/numbers/favourite"): "login on on on login on",
+    ("GET", "/activations"): CUSTOMERS,
+    ("POST", "/activations"): "login mail 400 400 login 400",
+    ("GET", "/activations/<int:id>"): ALICE_ALONE,
+    ("GET", "/activations/<int:id>/live"): ALICE_ALONE,
+    ("POST", "/activations/<int:id>/cancel"): "login 404 on 404 login 404",
+    ("POST", "/activations/<int:id>/replace"): "login mail on 404 login 404",
+    ("POST", "/activations/<int:id>/again"): "login 404 on 404 login 404",
+    ("POST", "/activations/<int:id>/finish"): "login 404 on 404 login 404",
+    ("GET", "/admin/"): "login 404 404 404 login 200",
+    ("GET", "/live"): "401 500 500 500 401 500",
+    ("POST", "/webhooks/paystack"): "401 401 401 401 401 401",
+    ("POST", "/webhooks/providers/<provider>"): "404 404 404 404 404 404",
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The cast, and what belongs to alice."""
+
+    app: Flask
+    cast: dict[str, User | None]
+    values: dict[str, str]
+
+    def request(self, actor: str, method: str, rule: str) -> str:
+        redis.client.flushdb()  # no limit is what this is about
+        user = self.cast[actor]
+        client = log_in(self.app.test_client(), user) if user else self.app.test_client()
+        path = rule
+        for name, value in self.values.items():
+            path = path.replace(f"<{name}>", value)
+        query = {"service": self.values["service"], "reference": self.values["reference"]}
+        options: dict[str, Any] = (
+            {"query_string": query} if method == "GET" else {"data": {"service": query["service"]}}
+        )
+        headers = {"Origin": "http://localhost"}
+        if rule == "/live":
+            headers |= {"Connection": "Upgrade", "Upgrade": "websocket"}
+        answer = client.open(path, method=method, headers=headers, **options)
+        if answer.status_code != 303:
+            return str(answer.status_code)
+        return {"/login": "login", "/verify-email": "mail"}.get(answer.location.partition("?")[0], "on")
+
+
+@pytest.fixture
+def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene:
+    offer = db.session.scalars(select(Offer).where(Offer.stock > 5).order_by(Offer.price_minor)).first()
+    assert offer is not None
+    bought = activations.buy(alice, offer.service_code, offer.country_code, "any", 10**9, key=uuid4().hex)
+    topped = topups.open_top_up(alice, 100_000, uuid4().hex)
+    values = {
+        "int:id": str(bought.id),
+        "reference": topped.reference,
+        "token": accounts.verification_token(alice),
+        "service": offer.service_code,
+        "code": "en",
+        "provider": bought.provider_name,
+        "path:filename": "app.css",
+    }
+    cast = {"visitor": None, "carol": carol, "alice": alice, "bob": bob, "banned": _banned(app), "admin": admin}
+    return Scene(app, cast, values)
+
+
+def _banned(app: Flask) -> User:
+    user = make_user("mallory@example.com", money=500_000)
+    with transaction():
+        db.session.execute(update(User).where(User.id == user.id).values(banned_at=func.now()))
+    return user
+
+
+def routes(app: Flask) -> set[tuple[str, str]]:
+    """Every method and rule of the URL map that does something of its own."""
+    return {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or {"GET"}) - {"HEAD", "OPTIONS"}
+    }
+
+
+def undeclared(app: Flask) -> list[str]:
+    """Endpoints whose view says nothing about access; static files are for everybody."""
+    return sorted(
+        name
+        for name, view in app.view_functions.items()
+        if name != "static" and getattr(view, "access", None) not in RULES
+    )
+
+
+def test_every_route_declares_who_may_reach_it(app: Flask) -> None:
+    assert undeclared(app) == []
+
+
+def test_every_route_is_in_the_table(app: Flask) -> None:
+    assert routes(app) ^ set(TABLE) == set()
+
+
+def test_each_of_the_cast_gets_what_the_table_says(scene: Scene) -> None:
+    found = {row: mismatches(scene, *row, expected) for row, expected in TABLE.items()}
+    assert {row: wrong for row, wrong in found.items() if wrong} == {}
+
+
+def mismatches(scene: Scene, method: str, rule: str, expected: str) -> list[str]:
+    """Who got something else than expected; alice comes last, because what she may do changes what there is."""
+    found = []
+    for actor, outcome in sorted(zip(ACTORS, expected.split(), strict=True), key=lambda pair: pair[0] == "alice"):
+        if (got := scene.request(actor, method, rule)) != outcome:
+            found.append(f"{actor}: {got} instead of {outcome}")
+    return found
+
+
+def test_only_signed_webhooks_take_forms_without_our_token(app: Flask) -> None:
+    views = {
+        f"{view.__module__}.{view.__name__}": view for view in app.view_functions.values() if hasattr(view, "__name__")
+    }
+    assert {getattr(views[name], "access", None) for name in csrf._exempt_views} == {"signed"}
+    assert csrf._exempt_blueprints == set()
+
+
+def planted(app: Flask, view: Callable[[], str]) -> Flask:
+    other = Flask("planted")
+    blueprint = Blueprint("planted", __name__)
+    blueprint.get("/planted")(view)
+    other.register_blueprint(blueprint)
+    return other
+
+
+def test_a_route_without_a_rule_and_one_without_a_row_are_seen(app: Flask) -> None:
+    faulty = planted(app, lambda: "open to all")
+    assert undeclared(faulty) == ["planted.<lambda>"]
+    assert ("GET", "/planted") in routes(faulty) - set(TABLE)
+
+
+def test_a_page_that_lets_in_too_many_is_seen(scene: Scene) -> None:
+    assert mismatches(scene, "GET", "/pricing", ALICE_ALONE) == [
+        "visitor: 200 instead of login",
+        "carol: 200 instead of 404",
+        "bob: 200 instead of 404",
+        "banned: 200 instead of login",
+        "admin: 200 instead of 404",
+    ]

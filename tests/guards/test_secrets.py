@@ -1,0 +1,65 @@
+"""No secret and no machine's own path is in what git keeps."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+SECRETS = {
+    "a Paystack or Stripe key": rb"\b[sp]k_(?:test|live)_[0-9A-Za-z]{8,}",
+    "a private key": rb"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a signed token": rb"\beyJ[\w-]{15,}\.[\w-]{10,}\.[\w-]{10,}",
+    "a cloud key": rb"\bAKIA[0-9A-Z]{16}\b",
+    "a code host's token": rb"\bgh[pousr]_[0-9A-Za-z]{30,}|\bglpat-[\w-]{20,}",
+    "a chat token": rb"\bxox[abprs]-[\w-]{10,}",
+    "a password in an address": rb"\b(?:postgres(?:ql)?|redis|amqp)(?:\+\w+)?://[^\s:/@'\"{}]+:(?!password@)[^\s:/@'\"{}$]{6,}@(?!localhost|127\.)",
+    "somebody's home": rb"(?<![\w.])/(?:home|Users)/[a-z][\w.-]*/|(?<![\w.])/[r]oot/",
+}
+# Lock files are made of digests; fonts and pictures of bytes.
+SKIPPED = {".lock", ".png", ".woff2", ".ico"}
+
+
+def kept_files(root: Path) -> list[Path]:
+    """Files git keeps or would keep."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=root,
+        capture_output=True,
+        check=True,
+    )
+    return [root / name for name in listed.stdout.decode().split("\0") if name]
+
+
+def findings(files: list[Path]) -> list[str]:
+    found = []
+    for file in files:
+        if not file.is_file() or file.suffix in SKIPPED:
+            continue
+        content = file.read_bytes()
+        found += [f"{file.name} holds {what}" for what, pattern in SECRETS.items() if re.search(pattern, content)]
+    return found
+
+
+def test_nothing_kept_is_a_secret() -> None:
+    files = kept_files(ROOT)
+    assert len(files) > 100
+    assert findings(files) == []
+
+
+def test_secrets_are_seen(tmp_path: Path) -> None:
+    planted = {
+        "a": "sk_" + "live_" + "0123456789abcdef",
+        "b": "-----BEGIN RSA " + "PRIVATE KEY-----",
+        "c": "ey" + "J" + "h" * 20 + "." + "p" * 20 + "." + "s" * 20,
+        "d": "AKI" + "A" + "B" * 16,
+        "e": "gh" + "p_" + "x" * 36,
+        "f": "xox" + "b-" + "1234567890",
+        "g": "postgresql:/" + "/someone:hunter" + "22@db.example.com/x",
+        "h": "/ho" + "me/someone/project/file",
+        "fine": "postgresql://user:password@localhost/x, sk_test_..., /path/home/x",
+    }
+    for name, content in planted.items():
+        (tmp_path / name).write_text(content)
+    found = [finding.split(" ")[0] for finding in findings(sorted(tmp_path.iterdir()))]
+    assert found == [name for name in planted if name != "fine"]
