@@ -116,11 +116,17 @@ def close(activation: Activation) -> None:
     if closing and closing.outcome is CloseOutcome.HAS_SMS:
         return
     if closing and closing.outcome is CloseOutcome.TOO_EARLY and not _is_over(activation):
-        until = closing.retry_at or datetime.now(UTC) + TOO_EARLY_RETRY
-        _put_off(activation, max(until, datetime.now(UTC) + RETRY), tries=0, cancel_from=until)
+        until = allowed_again_at(closing)
+        _put_off(activation, func.least(until, Activation.expires_at + GRACE), tries=0, cancel_from=until)
         return
     closed = closing is not None and closing.outcome in {CloseOutcome.CLOSED, CloseOutcome.ALREADY_CLOSED}
     conclude(activation, closed_at_provider=closed)
+
+
+def allowed_again_at(closing: Closing) -> datetime:
+    """When to ask again after "too early": as the provider says, else a little later; never at once."""
+    now = datetime.now(UTC)
+    return max(closing.retry_at or now + TOO_EARLY_RETRY, now + RETRY)
 
 
 def conclude(activation: Activation, *, closed_at_provider: bool) -> bool:
@@ -182,10 +188,9 @@ def _tell_provider(activation: Activation) -> Closing:
     return closing
 
 
-def _put_off(activation: Activation, until: datetime, **changes: object) -> None:
-    """Look again at `until`, but never later than a little after the window."""
+def _put_off(activation: Activation, until: object, **changes: object) -> None:
     with transaction():
-        move(activation, ("waiting",), due_at=func.least(until, Activation.expires_at + GRACE), **changes)
+        move(activation, ("waiting",), due_at=until, **changes)
     live.publish(activation.user_id, "activation", activation.id)
 
 

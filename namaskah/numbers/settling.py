@@ -15,7 +15,7 @@ from namaskah.db import db, transaction
 from namaskah.numbers import activations, closing, registry, strays
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
 from namaskah.numbers.turns import apart, pace, take_turn
-from namaskah.providers.base import CloseOutcome, Order, OrderStatus, ProviderDown
+from namaskah.providers.base import CloseOutcome, Closing, Order, OrderStatus, ProviderDown
 
 # A provider may take ten seconds over each of a closing's calls.
 TURN = timedelta(seconds=60)
@@ -26,7 +26,6 @@ CLOCK_SKEW = timedelta(minutes=5)
 # An order nobody owns may still be on its way into an activation for this long.
 STRAY_AFTER = timedelta(minutes=2)
 SWEEP_EVERY = timedelta(seconds=60)
-STRAY_RETRY = timedelta(seconds=5)
 
 # Providers that threads of this process are asking just now: the next thread sees to the others first, so that a slow
 # provider does not hold up everybody else's customers.
@@ -188,17 +187,16 @@ def _close_stray(stray: StrayOrder) -> None:
     if order and order.messages and activation_id:
         activations.receive(activation_id, order.messages)
     with transaction():
-        _book_closing(id, answer.outcome, answer.retry_at)
+        _book_closing(id, answer)
 
 
-def _book_closing(stray_id: int, outcome: CloseOutcome, retry_at: datetime | None) -> None:
-    if outcome is CloseOutcome.TOO_EARLY:
-        now = datetime.now(UTC)
-        until = max(retry_at or now + closing.TOO_EARLY_RETRY, now + STRAY_RETRY)
-        db.session.execute(update(StrayOrder).where(StrayOrder.id == stray_id).values(due_at=until))
-    elif outcome is CloseOutcome.HAS_SMS:
+def _book_closing(stray_id: int, answer: Closing) -> None:
+    if answer.outcome is CloseOutcome.TOO_EARLY:
+        again = update(StrayOrder).where(StrayOrder.id == stray_id)
+        db.session.execute(again.values(due_at=closing.allowed_again_at(answer)))
+    elif answer.outcome is CloseOutcome.HAS_SMS:
         strays.close(stray_id, "kept", "provider_kept")
-    elif outcome is CloseOutcome.NOT_FOUND:
+    elif answer.outcome is CloseOutcome.NOT_FOUND:
         # Whether it ever charged us is unknown: what it owes stays open, with its age, until a person looks.
         strays.close(stray_id, "not_found", None)
     else:
