@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 
 from dev.browser import find_chromium
 from namaskah import live
@@ -55,6 +55,21 @@ def test_a_push_changes_the_page_and_keeps_what_is_typed(
     live.publish(alice, "card")
     expect(page.locator("#cards")).to_have_text(f"all of {alice}")
     assert faults == []
+
+
+def test_the_socket_opens_though_its_script_comes_last(page: Page, web: Web, user: Callable[..., int]) -> None:
+    """htmx starts as soon as it is there, not when the deferred scripts after it are: on a first visit or a slow line
+    it has read the page before hx-ws has said what its attributes mean."""
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(700)
+        route.continue_()
+
+    page.route("**/hx-ws*", late)
+    alice = user()
+    open_page(page, web, alice)
+    live.publish(alice, "card", 7)
+    expect(page.locator("#card-7")).to_have_attribute("data-of", str(alice))
 
 
 def test_the_page_comes_back_by_itself_when_the_server_restarts(
