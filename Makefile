@@ -45,14 +45,14 @@ css-check: ## fail when the compiled style sheet is not what its sources make (s
 	fi
 
 translations: $(INSTALLED) ## bring translations/*.po up to date with the sources, and compile them
-	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) namaskah
+	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .
 	@$(BIN)/pybabel -q update -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete
 	@$(BIN)/pybabel -q compile -d translations
 	@touch $(TRANSLATED)
 
 translations-check: $(INSTALLED)
 	@[ ! -f babel.cfg ] || { set -e; \
-		$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) namaskah; \
+		$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .; \
 		$(BIN)/pybabel -q update --check -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete \
 			|| { echo "translations are stale: run make translations"; exit 1; }; }
 
