@@ -15,6 +15,7 @@ admin/      the operator's page                  api/        webhooks in
 sandbox/    a separate app that plays providers and Paystack for development and tests
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -197,12 +198,20 @@ def _register_blueprints(app: Flask) -> None:
 
 
 def _about_the_reader() -> dict[str, Any]:
-    """What every page's header shows of whoever reads it."""
+    """What every page's header shows of whoever reads it: read when a template asks for it, once a request."""
+    from flask import g
     from flask_login import current_user
+    from werkzeug.local import LocalProxy
 
     from namaskah.numbers.presenting import open_count
     from namaskah.wallet import ledger
 
-    if not current_user or not current_user.is_authenticated:
-        return {"wallet": None, "open_count": 0}
-    return {"wallet": ledger.balance(current_user.id), "open_count": open_count(current_user.id)}
+    def once(name: str, read: Callable[[int], Any], nobody: Any) -> Any:
+        if name not in g:
+            setattr(g, name, read(current_user.id) if current_user and current_user.is_authenticated else nobody)
+        return g.get(name)
+
+    return {
+        "wallet": LocalProxy(lambda: once("reader_wallet", ledger.balance, None)),
+        "open_count": LocalProxy(lambda: once("reader_open_count", open_count, 0)),
+    }

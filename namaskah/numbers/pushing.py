@@ -11,14 +11,14 @@ from namaskah.wallet import ledger
 
 
 def activation(user: User, item: int | None) -> str:
-    """One activation of the viewer's, or every open one; the wallet rides along, for its figure changes with it."""
+    """One activation of the viewer's, the wallet with it, for its figure changes too; or every open one."""
     mine = select(Activation).where(Activation.user_id == user.id).execution_options(populate_existing=True)
     wanted = mine.where(Activation.id == item) if item is not None else mine.where(Activation.state.in_(OPEN))
     parts = [
         _part(f"activation-{found.id}", render_template("activations/_activation.html", view=present(found)))
         for found in db.session.scalars(wanted)
     ]
-    return "".join(parts) + wallet(user, None)
+    return "".join(parts) + (wallet(user, None) if item is not None else "")
 
 
 def wallet(user: User, _item: int | None) -> str:

@@ -247,6 +247,10 @@
   // A new account starts in the zone of its browser
   for (const field of all("input[type=hidden][name=timezone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 
+  // htmx reads the page as soon as its own script has run; its socket extension may come later, on a slow line
+  const socket = document.getElementById("live");
+  if (socket) window.htmx?.process(socket);
+
   setUpAlerts();
   tick();
   setInterval(tick, 1000);
