@@ -46,14 +46,14 @@ css-check: ## fail when the compiled style sheet is not what its sources make (s
 
 translations: $(INSTALLED) ## bring translations/*.po up to date with the sources, and compile them
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .
-	@$(BIN)/pybabel -q update -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete
+	@$(BIN)/pybabel -q update -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 	@$(BIN)/pybabel -q compile -d translations
 	@touch $(TRANSLATED)
 
 translations-check: $(INSTALLED)
 	@[ ! -f babel.cfg ] || { set -e; \
 		$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(POT) .; \
-		$(BIN)/pybabel -q update --check -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete \
+		$(BIN)/pybabel -q update --check -i $(POT) -d translations --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date \
 			|| { echo "translations are stale: run make translations"; exit 1; }; }
 
 # Compiled catalogues are not kept in git.
