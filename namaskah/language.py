@@ -72,5 +72,5 @@ def _asked_for() -> str | None:
 def _whoever_reads() -> User | None:
     reader = _reader.get()
     if reader is None and has_request_context() and current_user.is_authenticated:
-        return current_user._get_current_object()  # type: ignore[no-any-return]
+        return current_user._get_current_object()
     return reader
