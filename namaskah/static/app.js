@@ -81,7 +81,7 @@
   }
   function arrived(part) {
     ring();
-    navigator.vibrate?.([120, 60, 120]);
+    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([120, 60, 120]); // browsers complain of it on a page never touched
     if (document.hidden && window.Notification?.permission === "granted") {
       try { new Notification(part.dataset.code || part.dataset.announce, { body: part.dataset.name, tag: part.id }).onclick = () => focus(); } catch { /* needs a service worker here */ }
     }
