@@ -1,0 +1,278 @@
+"""The storm: customers who buy, a provider that stammers, processes that get killed; all of it drawn from one seed."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import func, select, text
+from urllib3.exceptions import HTTPError
+
+from namaskah.db import db
+from namaskah.numbers.models import Activation, Offer
+from tests import support
+from tests.chaos.stand import Browser, Stand
+
+CUSTOMERS = 8
+MONEY = 50_000_000
+# How often which answer of a provider is spoilt, and how long it hangs.
+FAULTS: tuple[tuple[str, str, float, float | None], ...] = (
+    ("buy", "slow", 0.06, 1.0),
+    ("buy", "slow_after", 0.06, 2.0),
+    ("buy", "hang_after", 0.03, 3.0),
+    ("buy", "reset_after", 0.08, None),
+    ("buy", "error_after", 0.06, None),
+    ("buy", "html_after", 0.05, None),
+    ("buy", "cut_after", 0.05, None),
+    ("buy", "empty_after", 0.03, None),
+    ("buy", "no_stock", 0.06, None),
+    ("buy", "reset", 0.04, None),
+    ("buy", "error", 0.04, None),
+    ("buy", "wrong_price", 0.03, None),
+    ("buy", "duplicate_id", 0.03, None),
+    ("list", "error", 0.05, None),
+    ("list", "cut", 0.05, None),
+    ("poll", "reset", 0.05, None),
+    ("cancel", "reset_after", 0.10, None),
+    ("cancel", "html", 0.05, None),
+    ("finish", "error_after", 0.10, None),
+)
+PROVIDERS = ("fivesim", "herosms")
+
+
+@dataclass
+class Storm:
+    """One run: `purchases` in all, `kills` spread over it, everything drawn from `seed`."""
+
+    stand: Stand
+    seed: int
+    purchases: int
+    kills: int
+    seconds_between_kills: tuple[float, float]
+    drivers: int = 4
+    pause: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    bought: list[tuple[Browser, str]] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    errors: list[BaseException] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Buy everything, with SMS, cancels, faults and kills meanwhile; returns with faults off and everything up."""
+        self._spoil_answers()
+        buyers = [threading.Thread(target=self._safely, args=(self._buy, number)) for number in range(self.drivers)]
+        others = [
+            threading.Thread(target=self._safely, args=(work, number))
+            for number, work in enumerate((self._send_messages, self._change_minds), start=100)
+        ]
+        for thread in (*buyers, *others):
+            thread.start()
+        self._kill()
+        for thread in buyers:
+            thread.join()
+        self.over.set()
+        for thread in others:
+            thread.join()
+        self.stand.control.no_faults()
+        if self.errors:
+            raise self.errors[0]
+
+    def prepare(self) -> None:
+        """Customers with money, offers to choose from, processes."""
+        users = [support.make_user(f"storm{number}@example.com", money=MONEY) for number in range(CUSTOMERS)]
+        self.browsers = [Browser(self.stand, user) for user in users]
+        stocked = select(Offer).where(Offer.stock > 100).order_by(func.md5(Offer.id.cast(db.Text)))
+        self.offers = [(o.service_code, o.country_code) for o in db.session.scalars(stocked.limit(12))]
+        db.session.rollback()
+        self.web = self.stand.installation.start_web(self.stand.installation.port, workers=2)
+        self.workers = [self.stand.installation.start_worker() for _ in range(2)]
+
+    def _spoil_answers(self) -> None:
+        for operation, kind, probability, seconds in FAULTS:
+            for provider in PROVIDERS:
+                # Tried one after the other, so each is given its share of what is left.
+                self.stand.control.fault(
+                    provider,
+                    operation,
+                    kind,
+                    times=0,
+                    probability=probability,
+                    **({"seconds": seconds} if seconds else {}),
+                )
+
+    def _safely(self, work: Callable[[random.Random], None], number: int) -> None:
+        try:
+            with self.stand.app.app_context():
+                work(random.Random(self.seed * 1000 + number))
+        except BaseException as error:
+            self.errors.append(error)
+
+    def _buy(self, dice: random.Random) -> None:
+        """Buy this driver's share; without an answer press the same button again, or walk away."""
+        for _ in range(self.purchases // self.drivers):
+            browser, (service, country) = dice.choice(self.browsers), dice.choice(self.offers)
+            form = {
+                "service": service,
+                "country": country,
+                "operator": "",
+                "max_price_minor": 10**9,
+                "key": uuid4().hex,
+            }
+            self._press(browser, form, dice)
+            time.sleep(dice.random() * 2 * self.pause)
+
+    def _press(self, browser: Browser, form: dict[str, Any], dice: random.Random) -> None:
+        for attempt in range(40):
+            try:
+                answer = browser.post("/activations", **form)
+            except HTTPError:
+                self.counts["unanswered"] += 1
+                if dice.random() < 0.1:
+                    self.counts["walked away"] += 1
+                    return
+            else:
+                if answer.status == 303 and "/activations/" in answer.headers["Location"]:
+                    self.counts["answered"] += 1
+                    self.counts["answered after more than one press"] += attempt > 0
+                    self.bought.append((browser, answer.headers["Location"]))
+                    return
+                self.counts[f"status {answer.status}"] += 1
+                if answer.status < 500 and answer.status != 429:
+                    return
+            time.sleep(0.3)
+        raise AssertionError("forty presses without an answer")
+
+    def _send_messages(self, dice: random.Random) -> None:
+        """Services send to about half of the numbers that a customer has seen, at once or a little later; to a few when
+        it is too late."""
+        plans: dict[int, float] = {}
+        while not self.over.wait(0.3):
+            rows = db.session.execute(
+                select(Activation.id, Activation.provider_name, Activation.provider_ref).where(
+                    Activation.phone.is_not(None)
+                )
+            ).all()
+            db.session.rollback()
+            for id, provider, ref in rows:
+                if id not in plans:
+                    lot = dice.random()
+                    wait = dice.uniform(0, 8) if lot < 0.5 else dice.uniform(60, 70) if lot < 0.55 else 10**6
+                    plans[id] = time.monotonic() + wait
+                if time.monotonic() >= plans[id]:
+                    plans[id] = float("inf")
+                    self.stand.control.sms(provider, str(ref), f"Your code is {dice.randrange(100_000, 999_999)}")
+                    self.counts["messages sent"] += 1
+
+    def _change_minds(self, dice: random.Random) -> None:
+        """Customers cancel, finish, ask again or ask for another number."""
+        seen = 0
+        while not self.over.wait(0.2):
+            for browser, address in self.bought[seen:]:
+                seen += 1
+                act = dice.choices(("cancel", "replace", "finish", "again", ""), (25, 8, 15, 5, 47))[0]
+                if not act:
+                    continue
+                self.over.wait(dice.random())
+                try:
+                    status = browser.post(f"{address[address.index('/activations') :]}/{act}").status
+                except HTTPError:
+                    status = 0
+                self.counts[f"{act}: {status or 'no answer'}"] += 1
+
+    def _kill(self) -> None:
+        """SIGKILL for the whole web server, one of its processes, or a worker; each comes up again a moment later."""
+        dice = random.Random(self.seed)
+        for _ in range(self.kills):
+            time.sleep(dice.uniform(*self.seconds_between_kills))
+            what = dice.choice(("web", "child", "worker"))
+            self.counts[f"killed: {what}"] += 1
+            if what == "child":
+                children = _children(self.web)
+                os.kill(dice.choice(children), signal.SIGKILL)
+                continue
+            victim = self.web if what == "web" else dice.choice(self.workers)
+            self.stand.installation.kill(victim)
+            time.sleep(dice.random())
+            if what == "web":
+                self.web = self.stand.installation.start_web(self.stand.installation.port, workers=2)
+            else:
+                self.workers[self.workers.index(victim)] = self.stand.installation.start_worker()
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Processes that this one has started (Linux)."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(number) for number in found.split()]
+
+
+def unsettled(extra_states: tuple[str, ...] = ()) -> list[tuple[str, int]]:
+    """States that are not final yet, and strays that are not closed, with how many there are."""
+    states = ("buying", "in_doubt", "waiting", *extra_states)
+    counted = select(Activation.state, func.count()).where(Activation.state.in_(states)).group_by(Activation.state)
+    found = [(state, int(count)) for state, count in db.session.execute(counted)]
+    strays = db.session.scalar(text("SELECT count(*) FROM stray_orders WHERE closed_at IS NULL")) or 0
+    db.session.rollback()
+    return found + ([("stray", int(strays))] if strays else [])
+
+
+def differences(control: support.Control) -> list[str]:
+    """Where our books and the sandbox's do not say the same about an order, or the sums differ."""
+    found: list[str] = []
+    for provider in PROVIDERS:
+        orders = {str(order["id"]): order for order in control.orders(provider)}
+        ours = _ours(provider)
+        for ref, order in orders.items():
+            claims = ours.get(ref, [])
+            kept = [claim for claim in claims if claim in ("received", "finished", "stray kept")]
+            if order["charged"] and len(kept) != 1:
+                found.append(f"{provider} {ref} is charged ({order['status']}, {len(order['sms'])} SMS), here {claims}")
+            elif not order["charged"] and kept:
+                found.append(f"{provider} {ref} was given back, here {claims}")
+        found += [
+            f"{provider} {ref} is {claims} here and unknown there" for ref, claims in ours.items() if ref not in orders
+        ]
+        found += _sum_differences(provider, orders)
+    return found
+
+
+def _ours(provider: str) -> dict[str, list[str]]:
+    """What we say about each order of a provider: the activation's state, and how its stray ended."""
+    query = text(
+        "SELECT provider_ref, state FROM activations WHERE provider_name = :name AND provider_ref IS NOT NULL UNION ALL"
+        " SELECT provider_ref, 'stray ' || coalesce(outcome, 'open') FROM stray_orders WHERE provider_name = :name"
+    )
+    ours: dict[str, list[str]] = {}
+    for ref, claim in db.session.execute(query, {"name": provider}):
+        ours.setdefault(ref, []).append(claim)
+    db.session.rollback()
+    return ours
+
+
+def _sum_differences(provider: str, orders: dict[str, Any]) -> list[str]:
+    kept = sum(order["cost_micros"] for order in orders.values() if order["charged"])
+    query = text(
+        "SELECT a.kind, coalesce(sum(e.amount), 0) FROM ledger_accounts a JOIN ledger_entries e ON e.account_id = a.id"
+        " WHERE a.provider = :name GROUP BY a.kind"
+    )
+    sums = {kind: int(amount) for kind, amount in db.session.execute(query, {"name": provider})}
+    db.session.rollback()
+    paid, owed = sums.get("provider_float", 0), sums.get("provider_receivable", 0)
+    return [] if (paid, owed) == (kept, 0) else [f"{provider}: kept {kept} there, ours {sums}"]
+
+
+def wallet_difference(storm: Storm) -> int:
+    """What the customers have now, less what they were given and what was captured from them: nothing."""
+    accounts = text(
+        "SELECT coalesce(sum(balance), 0) FROM ledger_accounts WHERE kind IN ('user_available', 'user_held')"
+    )
+    captured = text("SELECT coalesce(sum(price_minor), 0) FROM activations WHERE state IN ('received', 'finished')")
+    have, gone = (int(db.session.scalar(query) or 0) for query in (accounts, captured))
+    db.session.rollback()
+    return have - (len(storm.browsers) * MONEY - gone)
