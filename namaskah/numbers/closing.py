@@ -177,11 +177,11 @@ def _tell_provider(activation: Activation) -> Closing:
         closing = adapter.ban(ref) if ban else adapter.cancel(ref)
         look = closing.outcome is CloseOutcome.HAS_SMS or reason is None
         order = adapter.get_order(ref) if look else None
+    if order and order.status is OrderStatus.REFUNDED:
+        return Closing(CloseOutcome.ALREADY_CLOSED)
     if order and order.messages:
         receive(id, order.messages)
         return Closing(CloseOutcome.HAS_SMS)
-    if order and order.status is OrderStatus.REFUNDED:
-        return Closing(CloseOutcome.ALREADY_CLOSED)
     if closing.outcome is CloseOutcome.HAS_SMS:
         # It says there is an SMS and shows none: read again before anything is decided.
         raise ProviderDown("bad_answer", "an SMS that cannot be read")

@@ -134,14 +134,13 @@ def _ask_for(activation: Activation) -> Order | None:
 
 
 def _take(activation: Activation, order: Order | None, known: set[str], listed_at: datetime) -> int:
-    """What an order says about its activation: new messages, that the provider has ended it without one, or nothing;
-    and if nothing by the end of its window, the money goes back, whatever the provider still has to do."""
+    """What an order says about its activation: that the provider has ended it and paid us back, new messages (late
+    ones, if it has), or nothing; and if nothing by the end of its window, the money goes back, whatever the provider
+    still has to do."""
     service = activation.service_code
     fresh = [sms for sms in order.messages if messages.fingerprint(sms, service) not in known] if order else []
-    if fresh:
-        return activations.receive(activation.id, fresh)
     is_refunded = order is not None and order.status is OrderStatus.REFUNDED
-    is_over = activation.expires_at is not None and activation.expires_at <= listed_at
+    is_over = activation.expires_at is not None and activation.expires_at <= listed_at and not fresh
     if activation.state == "waiting" and (is_refunded or is_over):
         closing.conclude(activation, closed_at_provider=is_refunded)
-    return 0
+    return activations.receive(activation.id, fresh) if fresh else 0

@@ -153,9 +153,21 @@ def assert_books_agree(control: Control) -> None:
     """What the sandbox kept of our money is what our ledger says it kept, and it owes nothing."""
     db.session.rollback()
     for name in PROVIDERS:
-        kept = sum(order["cost_micros"] for order in control.orders(name) if order["charged"])
-        assert paid(name) == (kept, 0), name
+        kept = {str(order["id"]): order["cost_micros"] for order in control.orders(name) if order["charged"]}
+        assert paid(name) == (sum(kept.values()), 0), (name, kept, paid_by_order(name))
     db.session.rollback()
+
+
+def paid_by_order(name: str) -> dict[str, list[str]]:
+    """What the ledger says of each of a provider's orders, for a test that fails."""
+    found: dict[str, list[str]] = {}
+    rows = db.session.execute(
+        text("SELECT reference, kind FROM ledger_transactions WHERE reference LIKE :like ORDER BY id"),
+        {"like": f"order:{name}:%"},
+    )
+    for reference, kind in rows:
+        found.setdefault(reference.rpartition(":")[2], []).append(kind)
+    return found
 
 
 def wallet(user: User) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """Every way an activation ends: what the customer gets back, what both sides' books say, what the page can tell."""
 
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
@@ -195,6 +197,22 @@ def test_an_order_that_the_provider_ends_early_is_paid_back_at_once(name: str, a
     control.expire(name, ref(activation))
     polling.poll(name)
     assert_money_back(alice, activation, "expired", "provider_closed")
+    shop.assert_books_agree(control)
+
+
+@pytest.mark.parametrize("ends_it", [polling.poll, lambda _name: settling.advance_due()], ids=["poll", "worker"])
+def test_a_code_after_the_provider_had_paid_us_back_costs_the_customer_nothing(
+    ends_it: Callable[[str], int], alice: User, control: Control
+) -> None:
+    activation = bought_from("fivesim", alice)
+    control.expire("fivesim", ref(activation))
+    control.sms("fivesim", ref(activation), "Your code is 482913")
+    shop.later(1_215)
+    ends_it("fivesim")
+    polling.poll("fivesim")
+    assert (fresh(activation).state, shop.wallet(alice)) == ("expired", (1_000_000, 0))
+    [message] = messages.of_activation(activation.id)
+    assert (message.code, message.is_late) == ("482913", True)
     shop.assert_books_agree(control)
 
 
