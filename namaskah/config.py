@@ -73,6 +73,12 @@ def environment(value: str) -> str:
     return value
 
 
+def log_level(value: str) -> str:
+    if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ValueError("DEBUG, INFO, WARNING or ERROR is wanted")
+    return value.upper()
+
+
 def currency(value: str) -> str:
     if value not in MINOR_DIGITS:
         raise ValueError(f"one of {', '.join(MINOR_DIGITS)} is wanted")
@@ -101,7 +107,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PORT", integer, 8000, "port the web server listens on"),
     Setting("WEB_WORKERS", integer, 2, "web processes; each serves thousands of open live pages"),
     Setting("PROXY_HOPS", integer, 0, "reverse proxies in front of us whose X-Forwarded headers we believe"),
-    Setting("LOG_LEVEL", text, "INFO", "DEBUG, INFO, WARNING or ERROR"),
+    Setting("LOG_LEVEL", log_level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
     Setting("SENTRY_DSN", text, "", "where crashes are reported; empty switches reporting off"),
     # What we stand on
     Setting("DATABASE_URL", database_url, REQUIRED, "PostgreSQL 15 or newer; everything that matters is in it"),

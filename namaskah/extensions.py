@@ -22,7 +22,7 @@ talisman = Talisman()
 migrate = Migrate()
 compress = Compress()
 sock = Sock()
-# Redis away: every process counts for itself, strictly, instead of answering 500 (see limits in create_app).
+# Redis away: every process counts for itself, strictly, instead of answering 500.
 limiter = Limiter(
     get_remote_address,
     strategy="moving-window",

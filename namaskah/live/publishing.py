@@ -30,7 +30,8 @@ class _Outage:
 def publish(user_id: int, topic: str, item: int | None = None) -> None:
     """Tell every open page of the user that `topic` (of that `item`) changed. Call it after the commit.
 
-    Never raises. Redis away: at most about 200 ms once a second, one warning a minute, and the pages poll meanwhile.
+    Never raises. Redis away: at most about 200 ms once a second and one warning a minute; every web process draws its
+    pages anew every few seconds meanwhile (subscription).
     """
     now = time.monotonic()
     if now < _Outage.pause_until:
@@ -41,7 +42,7 @@ def publish(user_id: int, topic: str, item: int | None = None) -> None:
         _Outage.pause_until = time.monotonic() + PAUSE_SECONDS
         if now >= _Outage.silent_until:
             _Outage.silent_until = now + LOG_EVERY_SECONDS
-            _log.warning("live push is off, pages poll until Redis is back: %s", error)
+            _log.warning("changes are not told, pages are drawn every few seconds until Redis is back: %s", error)
 
 
 def publish_on_commit(user_id: int, topic: str, item: int | None = None) -> None:

@@ -23,6 +23,7 @@ from namaskah.live.publishing import CHANNEL
 
 HEARTBEAT_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.1
+# Also how often every page is drawn anew while Redis is away.
 LONGEST_PAUSE_SECONDS = 3.0
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ def _run(url: str) -> None:
             _log.warning("live subscription lost, trying again in %.1f s: %s", pause, error)
         except Exception:
             _log.exception("live subscription failed")
+        # Nobody tells what changes now, and the pages' sockets are open, so they do not poll: look for them.
+        pages.tell_all(pages.EVERYTHING)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

@@ -37,7 +37,8 @@
   let beat = 0;
   setInterval(() => {
     beat += 1;
-    for (const part of all("[data-poll]")) if ("pollAlways" in part.dataset ? beat % 4 === 0 : !connected) poll(part); // a payment is in no hurry
+    // A payment is in no hurry. With the socket open a look every half minute covers what no push told of: a process killed between commit and push.
+    for (const part of all("[data-poll]")) if ("pollAlways" in part.dataset ? beat % 4 === 0 : !connected || beat % 10 === 0) poll(part);
   }, 3000);
   document.addEventListener("htmx:ws:after:connection", () => { connected = true; net(false); all("[data-poll]").forEach(poll); });
   document.addEventListener("htmx:ws:close", () => { connected = false; });
@@ -250,6 +251,11 @@
   // htmx reads the page as soon as its own script has run; its socket extension may come later, on a slow line
   const socket = document.getElementById("live");
   if (socket) window.htmx?.process(socket);
+
+  // Logged out in one tab, the others ask who is there too, and come back to where they were after the log-in
+  const isMember = !!document.querySelector("script[src*='hx-ws']");
+  addEventListener("storage", (event) => { if (event.key === "member" && event.newValue === "no" && isMember) location.reload(); });
+  store.set("member", isMember ? "yes" : "no");
 
   setUpAlerts();
   tick();
