@@ -3,6 +3,7 @@
 Digits are 0 to 9 in every language: people compare them with their bank's letter, their phone, the SMS itself.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -14,6 +15,8 @@ import phonenumbers
 from babel import Locale, dates, numbers, units
 from flask import Flask, current_app, url_for
 from flask_babel import get_locale, get_timezone
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from namaskah.language import DEFAULT, LANGUAGES, choose_theme
@@ -132,7 +135,7 @@ def register_filters(app: Flask) -> None:
     """Give the templates everything above, and what each page says about itself."""
     shown = (money, money_text, phone, phone_text, clock, moment, left, seconds_text, percent, count)
     named = (country_name, flag, service_name, tile)
-    app.jinja_env.filters.update({show.__name__: show for show in (*shown, *named)})
+    app.jinja_env.filters.update({show.__name__: _for_the_reader(show) for show in (*shown, *named)})
     app.jinja_env.globals.update(
         static=static,
         languages=list(LANGUAGES),
@@ -140,6 +143,17 @@ def register_filters(app: Flask) -> None:
         support_email=app.config["SUPPORT_EMAIL"],
     )
     app.context_processor(_about_the_page)
+
+
+def _for_the_reader(show: Callable[..., str]) -> Callable[..., str]:
+    """A filter of a constant, too, is worked out anew for each reader: Jinja does it once unless the context is asked
+    for, in the language of whoever comes first."""
+
+    @pass_context
+    def filtered(_context: Context, *arguments: Any, **named: Any) -> str:
+        return show(*arguments, **named)
+
+    return filtered
 
 
 def _about_the_page() -> dict[str, Any]:

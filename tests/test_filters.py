@@ -212,3 +212,11 @@ def test_reading_as_somebody_needs_no_request(app: Flask, reader: User) -> None:
     with app.app_context(), language.reading_as(reader):
         assert str(filters._locale()) == "ar"
         assert ">16:12:31</time>" in filters.clock(AT)
+
+
+def test_a_constant_in_a_template_is_shown_in_each_readers_language(app: Flask, page: None) -> None:
+    template = app.jinja_env.from_string('{{ "NG" | country_name }} {{ 155050 | money_text }}')
+    with force_locale("ar"):
+        assert template.render() == "نيجيريا ₦1,550.50"
+    with force_locale("de"):
+        assert template.render() == "Nigeria ₦1.550,50"
