@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from dev.browser import ADVICE, find_chromium
 from dev.process import free_port
-from dev.redis import Redis, start_redis
+from dev.redis import start_redis
 from namaskah import create_app
 from namaskah.auth.models import User
 from namaskah.db import db
@@ -71,27 +71,17 @@ def _app(settings: dict[str, str]) -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="package")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    """The installation's own, to be taken away from it."""
-    started = start_redis(tmp_path_factory.mktemp("redis"))
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="package")
 def _stand(
-    _app: Flask,
-    settings: dict[str, str],
-    sandbox: Sandbox,
-    port: int,
-    redis_server: Redis,
-    tmp_path_factory: pytest.TempPathFactory,
+    _app: Flask, settings: dict[str, str], sandbox: Sandbox, port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stand]:
-    environment = settings | {"REDIS_URL": redis_server.url}
-    with installation(environment, tmp_path_factory.mktemp("browser")) as site:
+    """The processes, with a Redis of their own that can be taken away from them."""
+    folder = tmp_path_factory.mktemp("redis")
+    redis = start_redis(folder)
+    with installation(settings | {"REDIS_URL": redis.url}, tmp_path_factory.mktemp("browser")) as site:
         site.start_worker()
-        web = site.start_web(port)
-        yield Stand(_app, site, redis_server, Control(sandbox), web)
+        made = Stand(_app, site, redis, folder, Control(sandbox), site.start_web(port))
+        yield made
+    made.redis.stop()
 
 
 @pytest.fixture
@@ -136,7 +126,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report: Any = yield
     if report.when == "call":
         item.stash[FAILED] = report.failed
-    return report  # noqa: B901
+    return report
 
 
 @pytest.fixture

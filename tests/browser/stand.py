@@ -13,6 +13,7 @@ from redis import Redis as Client
 from sqlalchemy import text, update
 
 from dev.redis import Redis
+from namaskah.auth import passwords
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers.models import Activation, Provider
@@ -68,8 +69,9 @@ class Stand:
     app: Flask
     site: Installation
     redis: Redis
+    redis_folder: Path
     control: Control
-    web: Any = None
+    web: Any
 
     @property
     def url(self) -> str:
@@ -93,9 +95,13 @@ class Stand:
                 rest = None if name in names else text("now() + interval '1 hour'")
                 db.session.execute(update(Provider).where(Provider.name == name).values(paused_until=rest))
 
-    def person(self, **more: Any) -> User:
+    def person(self, password: str = "", **more: Any) -> User:
         """A customer nobody else knows, with money unless told otherwise."""
-        return support.make_user(f"{secrets.token_hex(5)}@example.com", **({"money": 1_000_000} | more))
+        user = support.make_user(f"{secrets.token_hex(5)}@example.com", **({"money": 1_000_000} | more))
+        if password:
+            with transaction():
+                user.password_hash = passwords.hashed(password)
+        return user
 
     def cookie(self, user: User) -> dict[str, str]:
         """What a log-in would have left in the browser."""
@@ -109,9 +115,9 @@ class Stand:
         db.session.rollback()
         return db.session.get_one(Activation, id, populate_existing=True)
 
-    def send_sms(self, page: Page, body: str = f"Your WhatsApp code: {CODE[:3]}-{CODE[3:]}") -> None:
+    def send_sms(self, page_or_id: Page | int, body: str = f"Your code: {CODE[:3]}-{CODE[3:]}") -> None:
         """An SMS comes to the number this page waits on."""
-        bought = self.activation(page)
+        bought = self.activation(page_or_id)
         self.control.sms(bought.provider_name, bought.provider_ref or "", body)
 
     def time_is_over(self, page: Page) -> None:
@@ -140,9 +146,8 @@ def open_context(browser: Browser, stand: Stand, watch: Watch, user: User | None
     return context
 
 
-def wait_for_socket(page: Page) -> list[str]:
-    """Reload with the live socket under watch and return when it has brought the first state. The list grows with the
-    addresses the page asks for from then on."""
+def wait_for_socket(page: Page) -> None:
+    """Reload, and return when the live socket has brought the first state."""
     frames: list[Any] = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
     page.reload()
@@ -151,9 +156,11 @@ def wait_for_socket(page: Page) -> list[str]:
         assert time.monotonic() < until, "no frame came by the socket"
         page.wait_for_timeout(20)
     page.wait_for_timeout(400)  # the poll that follows every connection
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/static/" not in request.url else None)
-    return asked
+
+
+def no_polling(page: Page) -> None:
+    """From now on the page's own questions bring nothing: what it learns comes by the socket."""
+    page.route("**/activations/*/live", lambda route: route.fulfill(status=204))
 
 
 def buy_number(page: Page, service: str = "telegram") -> None:
