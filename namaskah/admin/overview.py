@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, text
+from sqlalchemy.orm import aliased
 
 from namaskah.db import db
 from namaskah.numbers import checks as number_checks
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.wallet import checks as wallet_checks
-from namaskah.wallet.models import GatewayEvent, LedgerAccount, LedgerEntry, TopUp
+from namaskah.wallet.models import GatewayEvent, LedgerAccount, LedgerEntry, LedgerTransaction, TopUp
 
 SHOWN = 20
 
@@ -19,7 +20,8 @@ def read() -> dict[str, Any]:
     return {
         "now": datetime.now(UTC),
         "providers": db.session.scalars(select(Provider).order_by(Provider.name)).all(),
-        "owed": _owed(),
+        "books": _provider_money(),
+        "owed_since": _owed_since(),
         "in_doubt": _newest(select(Activation).where(Activation.state == "in_doubt"), Activation.id),
         "strays": _newest(select(StrayOrder).where(StrayOrder.closed_at.is_(None)), StrayOrder.id),
         "mismatched": _newest(select(TopUp).where(TopUp.state == "mismatch"), TopUp.id),
@@ -32,15 +34,31 @@ def _newest(query: Any, column: Any) -> Any:
     return db.session.scalars(query.order_by(column.desc()).limit(SHOWN)).all()
 
 
-def _owed() -> dict[str, int]:
-    """What each provider owes us for orders that ended without an SMS, in millionths of its currency."""
+def _provider_money() -> dict[str, dict[str, int]]:
+    """By provider and account kind, what our books say, in millionths of its currency; what we own is positive."""
     rows = db.session.execute(
-        select(LedgerAccount.provider, -func.sum(LedgerEntry.amount))
+        select(LedgerAccount.provider, LedgerAccount.kind, -func.sum(LedgerEntry.amount))
         .join(LedgerEntry)
-        .where(LedgerAccount.kind == "provider_receivable")
-        .group_by(LedgerAccount.provider)
+        .where(LedgerAccount.kind.in_(("provider_float", "provider_receivable")))
+        .group_by(LedgerAccount.provider, LedgerAccount.kind)
     )
-    return {str(provider): int(micros) for provider, micros in rows}
+    found: dict[str, dict[str, int]] = {}
+    for provider, kind, micros in rows:
+        found.setdefault(str(provider), {})[kind] = int(micros)
+    return found
+
+
+def _owed_since() -> dict[str, datetime]:
+    """When the oldest order ended whose cost a provider still owes us."""
+    due, end = aliased(LedgerTransaction), aliased(LedgerTransaction)
+    settled = select(end.id).where(end.reference == due.reference, end.kind.in_(("provider_refund", "provider_kept")))
+    provider = func.split_part(due.reference, ":", 2)
+    rows = db.session.execute(
+        select(provider, func.min(due.created_at))
+        .where(due.kind == "provider_refund_due", ~settled.exists())
+        .group_by(provider)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def _faults() -> list[tuple[str, str, int]]:

@@ -10,6 +10,7 @@ from typing import Any
 from flask import current_app
 from redis import RedisError
 from sqlalchemy import Integer, cast, extract, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from namaskah.db import db
 from namaskah.extensions import redis
@@ -112,7 +113,7 @@ def price_from() -> dict[str, tuple[int, int | None]]:
             .join(Provider)
             .join(Service)
             .where(routing.on_sale(), Offer.operator == "any")
-            .distinct(Offer.service_code)
+            .ext(distinct_on(Offer.service_code))
             .order_by(Offer.service_code, Offer.price_minor, Offer.rate.desc().nulls_last())
         ).all()
         return {code: [price, rate] for code, price, rate in rows}

@@ -14,6 +14,7 @@ from namaskah.numbers.catalogue import MEASURED_DAYS, forget_cache
 from namaskah.numbers.models import Activation, Country, Offer, Provider, Service
 from namaskah.numbers.turns import take_turn
 from namaskah.providers.base import ProviderDown, Quote
+from namaskah.wallet import ledger
 
 # Our own figure outweighs the provider's once we have this many orders behind it.
 TRUST_AFTER = 20
@@ -88,6 +89,8 @@ def sync(name: str) -> int:
             .where(Provider.name == name)
             .values(synced_at=func.now(), balance_micros=money, balance_at=func.now())
         )
+        # Once, before anything is bought there: from then on our books move by orders alone.
+        ledger.provider_balance(name, adapter.currency, f"opening:{name}", money, "balance when we began")
     forget_cache()
     return len(rows)
 
