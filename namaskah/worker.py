@@ -124,7 +124,8 @@ def _queue(app: Flask) -> App:
     task: Task[Any, Any, Any] = queue.task(
         name="take_up_lost_jobs", queueing_lock="take_up_lost_jobs", pass_context=False
     )(take_up_lost_jobs)
-    queue.periodic(cron="*/30 * * * * *")(task)
+    # Seconds are the sixth field.
+    queue.periodic(cron="* * * * * */30")(task)
     return queue
 
 

@@ -8,7 +8,8 @@ from flask.typing import ResponseReturnValue
 from namaskah.auth.access import signed
 from namaskah.extensions import csrf, limiter
 from namaskah.numbers import polling
-from namaskah.providers.base import Sms
+from namaskah.providers.answers import Malformed, as_object, parse_reference
+from namaskah.providers.sms_activate_answers import parse_messages
 
 blueprint = Blueprint("webhooks_providers", __name__)
 
@@ -29,11 +30,13 @@ def receive(provider: str) -> ResponseReturnValue:
         abort(404)
     request.max_content_length = MAX_BYTES
     sent = request.get_json(silent=True)
-    if not isinstance(sent, dict) or not isinstance(sent.get("activationId"), int | str):
+    try:
+        item = as_object(sent, "message")
+        reference = parse_reference(item.get("activationId"))
+        # Read as the poll reads it: one message must look the same whichever way it came.
+        found = parse_messages(item.get("text"), item.get("code"))
+    except Malformed:
         return "", 400
-    text, code = sent.get("text") or "", sent.get("code")
-    if not isinstance(text, str) or not isinstance(code, str | int | None) or not (text or code):
-        return "", 400
-    sms = Sms(text=text, code=str(code) if code is not None else None)
-    polling.receive_push(provider, str(sent["activationId"]), sms)
-    return "", 200
+    for sms in found:
+        polling.receive_push(provider, reference, sms)
+    return "", (200 if found else 400)
