@@ -1,0 +1,176 @@
+"""Every state a page can be in, made by the product's own verbs, for looking at."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from sqlalchemy import text, update
+
+from namaskah.auth import accounts
+from namaskah.auth.models import User
+from namaskah.db import db, transaction
+from namaskah.numbers import activations, catalogue, closing
+from namaskah.numbers.activations import receive
+from namaskah.numbers.models import Activation
+from namaskah.providers.base import Sms
+from namaskah.wallet import topups
+from namaskah.wallet.models import TopUp
+from tests.browser.stand import CODE, Stand
+
+LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+LONG_ADDRESS = f"https://example.com/confirm/{'a1b2c3d4' * 14}"
+TOP_UP_STATES = ("opened", "pending", "failed", "abandoned", "mismatch")
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Who looks (ids of users), and at what: by group, pairs of a name and a path."""
+
+    people: dict[str, int]
+    pages: dict[str, list[tuple[str, str]]]
+
+
+def make(stand: Stand) -> Gallery:
+    """All of it; takes a few seconds."""
+    owner, newcomer = stand.person(), stand.person(money=0)
+    unverified, admin = stand.person(money=0, verified=False), stand.person(role="admin")
+    lives = [(name, f"/activations/{made.id}") for name, made in _activations(stand, owner)]
+    _fill_history(stand, owner)
+    visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
+    return Gallery(
+        {
+            "member": owner.id,
+            "live": owner.id,
+            "newcomer": newcomer.id,
+            "unverified": unverified.id,
+            "admin": admin.id,
+        },
+        {
+            "visitor": [*visitor_pages, ("good link", f"/verify-email/{accounts.verification_token(unverified)}")],
+            "member": [*_member_pages(), *_top_ups(owner)],
+            "live": lives,
+            "newcomer": _NEWCOMER,
+            "unverified": _UNVERIFIED,
+            "admin": [("admin", "/admin")],
+        },
+    )
+
+
+_PUBLIC = (
+    *("/", "/pricing", "/pricing?q=telegram", f"/pricing?q={LONG_WORD[:60]}", "/terms", "/privacy", "/acceptable-use"),
+    *("/refunds", "/register", "/login", "/verify-email/expired", "/numbers", "/numbers?service=telegram"),
+    *("/not-here", "/dev/components"),
+)
+_NEWCOMER = [
+    ("buy, no money", "/numbers?service=telegram"),
+    ("history, empty", "/activations"),
+    ("wallet, empty", "/wallet"),
+    ("statement, empty", "/wallet/statement"),
+]
+_UNVERIFIED = [
+    ("check mail", "/verify-email"),
+    ("buy, unverified", "/numbers?service=telegram"),
+    ("wallet, unverified", "/wallet"),
+    ("account, unverified", "/account"),
+]
+
+
+def _member_pages() -> list[tuple[str, str]]:
+    return [
+        ("buy", "/numbers"),
+        ("buy, chosen", "/numbers?service=telegram&country=NG"),
+        ("buy, found", "/numbers?q=te"),
+        ("buy, nothing found", f"/numbers?q={LONG_WORD[:60]}"),
+        ("history", "/activations"),
+        ("history, none", "/activations?state=back&service=whatsapp"),
+        ("wallet", "/wallet"),
+        ("wallet, short of money", "/wallet?need=50000"),
+        ("statement", "/wallet/statement"),
+        ("account", "/account"),
+        ("not here", "/activations/999999999"),
+    ]
+
+
+def _buy(user: User, service: str = "telegram") -> Activation:
+    offer = catalogue.offers(service, "price")[0]
+    return activations.buy(user, service, offer.country, "any", offer.price_minor, secrets.token_hex(16))
+
+
+def _activations(stand: Stand, user: User) -> Iterator[tuple[str, Activation]]:
+    stand.sell_at("fivesim")
+    sms = Sms(f"Your code: {CODE}", CODE, "Telegram")
+    yield "waiting", _buy(user)
+    yield "received", _received(user, sms)
+    yield "received, long", _received(user, Sms(f"{LONG_WORD} {LONG_ADDRESS} {CODE}", None, LONG_WORD))
+    yield "received, no code", _received(user, Sms("Welcome! Tap the link we have just sent you.", None, None))
+    yield "asked again", _change(_received(user, sms), asked_again_at="now()")
+    finished = _received(user, sms)
+    closing.finish(finished)
+    yield "finished", finished
+    used = _buy(user)
+    closing.cancel(used, "number_used", replace=True)
+    yield "replaced", used
+    yield "expired, late message", _expired(stand, user, sms)
+    stand.control.fault("fivesim", "buy", "no_stock")
+    yield "failed", _buy(user)
+    stand.control.fault("fivesim", "buy", "reset")
+    # The worker would settle it in a minute.
+    yield "in doubt", _change(_buy(user), attempt_at="now() + interval '1 hour'")
+    with patch.object(activations, "_try_providers"):
+        yield "buying", _change(_buy(user), due_at="now() + interval '1 hour'")
+    stand.sell_at("herosms")
+    queued = _buy(user)
+    closing.cancel(queued)
+    yield "cancel queued", queued
+    stand.sell_at("fivesim", "herosms")
+
+
+def _received(user: User, sms: Sms) -> Activation:
+    bought = _buy(user)
+    receive(bought.id, [sms])
+    return bought
+
+
+def _expired(stand: Stand, user: User, sms: Sms) -> Activation:
+    bought = _buy(user)
+    stand.control.expire("fivesim", bought.provider_ref or "")
+    _change(bought, expires_at="now() - interval '1 second'")
+    closing.conclude(bought, closed_at_provider=True)
+    receive(bought.id, [sms])
+    return bought
+
+
+def _change(activation: Activation, **columns: str) -> Activation:
+    with transaction():
+        values = {name: text(value) for name, value in columns.items()}
+        db.session.execute(update(Activation).where(Activation.id == activation.id).values(**values))
+    db.session.refresh(activation)
+    db.session.rollback()
+    return activation
+
+
+def _fill_history(stand: Stand, user: User) -> None:
+    """More than a page of it."""
+    stand.control.fault("*", "buy", "no_stock", times=0)
+    for _ in range(27):
+        _buy(user, "whatsapp")
+    stand.control.no_faults()
+
+
+def _top_ups(user: User) -> list[tuple[str, str]]:
+    rows = [
+        TopUp(
+            reference=f"gallery-{secrets.token_hex(8)}",
+            user_id=user.id,
+            key=secrets.token_hex(16),
+            amount_minor=200_000,
+            currency="NGN",
+            state=state,
+            checkout_url="http://127.0.0.1/checkout",
+        )
+        for state in TOP_UP_STATES
+    ]
+    with transaction():
+        db.session.add_all(rows)
+    return [(f"top-up {row.state}", f"{topups.PAGE_PATH}{row.reference}") for row in rows]
