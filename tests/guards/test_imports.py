@@ -56,7 +56,9 @@ ROOMS: dict[str, set[str]] = {
     # what stands on all of it
     "account": {"auth", "language"},
     "pages": {"auth", "language", "numbers", "numbers.directory"},
-    "api": {"auth", "extensions", "numbers", "providers.base", "wallet", "wallet.paystack"},
+    "api": set(),
+    "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
+    "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
     "admin": {"auth", "db", "money", "numbers", "wallet"},
     "worker": {"db", "mail", "numbers", "wallet"},
     "commands": {"auth", "db", "numbers", "numbers.registry", "wallet", "worker"},
