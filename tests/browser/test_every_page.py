@@ -73,7 +73,7 @@ def test_these_checks_see_faults(visit: Visit) -> None:
     page.goto("/login")
     page.evaluate("""() => {
       const wide = Object.assign(document.createElement("p"), { textContent: "w".repeat(200) });
-      wide.style.cssText = "color: #ccc; background: #fff";
+      wide.style.cssText = "color: #ccc; background: #fff; white-space: nowrap";
       document.querySelector("main").append(wide, document.createElement("img"));
     }""")
     rules = {fault.split(":")[0] for fault in violations(page)}
