@@ -21,6 +21,9 @@ from namaskah.providers.base import CloseOutcome, Closing, Order, OrderStatus, P
 TURN = timedelta(seconds=60)
 # After its listing lag a provider's list is complete; this much on top before we believe that nothing was bought.
 CERTAIN_AFTER = timedelta(seconds=60)
+# So long after its window an activation has waited in too long a queue for a provider that must not be hurried: the
+# money goes back now, and its order, as a stray, waits for the provider instead.
+OVERDUE = timedelta(seconds=40)
 # Our clock and the provider's may differ by this much.
 CLOCK_SKEW = timedelta(minutes=5)
 # An order nobody owns may still be on its way into an activation for this long.
@@ -63,6 +66,8 @@ def _advance(activation: Activation) -> None:
     elif activation.state == "in_doubt":
         current_app.logger.warning("activation %s: %s never told what became of it", activation.id, name)
         activations.fail(activation, "nothing_bought")
+    elif activation.state == "waiting" and _is_overdue(activation):
+        closing.conclude(activation, closed_at_provider=False)
     elif activation.state == "waiting":
         _being_asked[name] += 1
         try:
@@ -75,6 +80,10 @@ def _advance(activation: Activation) -> None:
             if activations.move(activation, ("received",), state="finished", ended_at=func.now()):
                 activations.note(activation, "finished")
         live.publish(activation.user_id, "activation", activation.id)
+
+
+def _is_overdue(activation: Activation) -> bool:
+    return activation.expires_at is not None and activation.expires_at < datetime.now(UTC) - OVERDUE
 
 
 def settle(name: str, orders: list[Order], listed_at: datetime) -> None:

@@ -68,6 +68,16 @@ def later(seconds: float) -> None:
         registry._silent_until[name] -= seconds
 
 
+def end_windows(seconds_ago: float = 10) -> None:
+    """The windows of all waiting activations ended so long ago, and nobody has polled since."""
+    db.session.rollback()
+    ended = text(f"now() - interval '{seconds_ago} seconds'")
+    with transaction():
+        db.session.execute(
+            update(Activation).where(Activation.state == "waiting").values(expires_at=ended, due_at=text("now()"))
+        )
+
+
 def work(rounds: int = 1) -> None:
     """What the worker does, by hand: lists every provider, takes up all that is due, runs the jobs."""
     db.session.rollback()

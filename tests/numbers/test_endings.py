@@ -93,7 +93,7 @@ def test_the_money_comes_back_in_time_even_if_the_provider_keeps_the_order_open(
 def test_the_worker_ends_a_window_by_itself_when_nobody_polls(name: str, alice: User, control: Control) -> None:
     activation = bought_from(name, alice)
     control.expire(name, ref(activation))
-    shop.later(1_215)
+    shop.end_windows()
     assert settling.advance_due() == 1
     assert_money_back(alice, activation, "expired", "no_code")
     shop.assert_books_agree(control)
@@ -103,7 +103,7 @@ def test_the_worker_ends_a_window_by_itself_when_nobody_polls(name: str, alice: 
 def test_a_code_that_came_in_the_last_moment_is_not_missed(name: str, alice: User, control: Control) -> None:
     activation = bought_from(name, alice)
     control.sms(name, ref(activation), "Your code is 482913")
-    shop.later(1_215)
+    shop.end_windows()
     settling.advance_due()
     assert fresh(activation).state == "received"
     assert shop.wallet(alice) == (1_000_000 - activation.price_minor, 0)
@@ -131,7 +131,7 @@ def test_any_number_of_windows_end_with_one_listing(name: str, app: Flask, contr
 @BOTH
 def test_a_dead_provider_delays_nobodys_refund(name: str, alice: User, control: Control) -> None:
     first, second = bought_from(name, alice), buy(alice)
-    shop.later(1_215)
+    shop.end_windows()
     control.fault(name, "*", "reset", times=0)
     for _round in range(closing.MAX_TRIES):
         assert {fresh(first).state, fresh(second).state} == {"waiting"}
@@ -148,12 +148,26 @@ def test_a_dead_provider_costs_a_long_queue_one_deadline(alice: User, control: C
     bought_from("fivesim", alice)
     for _more in range(4):
         buy(alice)
-    shop.later(1_215)
+    shop.end_windows()
     control.fault("fivesim", "*", "reset", times=0)
     before = sum(control.calls()["counts"].values())
     while settling.advance_due():
         pass
     assert sum(control.calls()["counts"].values()) == before + 1
+
+
+def test_when_too_many_wait_for_a_slow_provider_the_customers_do_not(alice: User, control: Control) -> None:
+    activation = bought_from("herosms", alice)
+    control.sms("herosms", ref(activation), "Your code is 482913")
+    shop.end_windows(seconds_ago=41)
+    asked = control.calls()["counts"]
+    assert settling.advance_due() == 1
+    assert control.calls()["counts"] == asked
+    assert_money_back(alice, activation, "expired", "no_code")
+    shop.work()
+    [message] = messages.of_activation(activation.id)
+    assert message.is_late, "the order's fate is found out afterwards, at our cost"
+    shop.assert_books_agree(control)
 
 
 def test_those_of_another_provider_come_before_more_of_a_provider_that_is_being_asked(
@@ -164,10 +178,10 @@ def test_those_of_another_provider_come_before_more_of_a_provider_that_is_being_
         db.session.execute(update(activations.routing.Provider).values(weight=100))
     shop.only("herosms")
     other = buy(alice)
-    shop.later(1_215)
+    shop.end_windows()
     with transaction():
         db.session.execute(
-            update(Activation).where(Activation.id == theirs.id).values(due_at=Activation.due_at - polling.LATE)
+            update(Activation).where(Activation.id == theirs.id).values(due_at=Activation.due_at - closing.RETRY)
         )
     monkeypatch.setitem(settling._being_asked, "fivesim", 1)
     settling.advance_due()
@@ -178,7 +192,7 @@ def test_a_provider_taken_out_of_the_settings_cannot_keep_the_money(app: Flask, 
     activation = bought_from("herosms", alice)
     adapter = app.extensions["providers"].pop("herosms")
     try:
-        shop.later(1_215)
+        shop.end_windows()
         for _round in range(closing.MAX_TRIES):
             settling.advance_due()
             shop.later(6)
@@ -207,7 +221,7 @@ def test_a_code_after_the_provider_had_paid_us_back_costs_the_customer_nothing(
     activation = bought_from("fivesim", alice)
     control.expire("fivesim", ref(activation))
     control.sms("fivesim", ref(activation), "Your code is 482913")
-    shop.later(1_215)
+    shop.end_windows()
     ends_it("fivesim")
     polling.poll("fivesim")
     assert (fresh(activation).state, shop.wallet(alice)) == ("expired", (1_000_000, 0))

@@ -106,7 +106,7 @@ def test_everybody_who_ends_an_activation_ends_it_once(app: Flask, alice: User, 
     activation = buy(alice)
     found = activation.id
     control.expire("fivesim", activation.provider_ref or "")
-    shop.later(1_215)
+    shop.end_windows()
     results = at_once(
         app,
         [
