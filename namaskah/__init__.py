@@ -80,7 +80,7 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
         "SQLALCHEMY_ENGINE_OPTIONS": {
             "pool_size": config["DATABASE_POOL_SIZE"],
             "max_overflow": 0,
-            "pool_timeout": 5,
+            "pool_timeout": 15,
             "pool_pre_ping": True,
             # No statement of ours needs longer; a forgotten transaction must not hold its locks.
             "connect_args": {"options": " ".join(f"-c {name}={ms}" for name, ms in DATABASE_TIMEOUTS.items())},

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask_babel import gettext as _
+from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from namaskah.db import db
@@ -30,6 +33,8 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(UserError, _user_error)
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(PoolExhausted, _too_busy)
+    app.register_error_handler(OperationalError, _too_busy)
     app.register_error_handler(Exception, _fault)
 
 
@@ -57,6 +62,23 @@ def _http_error(error: HTTPException) -> Response:
     return answer
 
 
+def _too_busy(error: Exception) -> Response:
+    """No connection to be had, or the database went away: nothing was begun, or it was rolled back."""
+    current_app.logger.error("the database did not serve %s: %s", request.endpoint, type(error).__name__)
+    db.session.rollback()
+    # The page must not ask the database again who reads it.
+    g._login_user = AnonymousUserMixin()
+    answer = _answer(
+        503,
+        _title(503),
+        money=_("Your money is safe: whatever was half done is finished or taken back by itself."),
+        what_to_do=_advice(503),
+        page="errors/busy.html",
+    )
+    answer.headers["Retry-After"] = "5"
+    return answer
+
+
 def _fault(error: Exception) -> Response:
     current_app.logger.exception("unhandled error at %s", request.endpoint, exc_info=error)
     # What went wrong may have left a broken transaction, and the error page reads who is logged in.
@@ -69,10 +91,18 @@ def _fault(error: Exception) -> Response:
     )
 
 
-def _answer(status: int, title: str, *, message: str = "", money: str = "", what_to_do: str = "") -> Response:
-    template = "errors/_error.html" if request.headers.get("HX-Request") else "errors/error.html"
-    page = render_template(template, code=status, title=title, message=message, money=money, what_to_do=what_to_do)
-    return make_response(page, status)
+def _answer(
+    status: int,
+    title: str,
+    *,
+    message: str = "",
+    money: str = "",
+    what_to_do: str = "",
+    page: str = "errors/error.html",
+) -> Response:
+    template = "errors/_error.html" if request.headers.get("HX-Request") else page
+    html = render_template(template, code=status, title=title, message=message, money=money, what_to_do=what_to_do)
+    return make_response(html, status)
 
 
 def _title(status: int) -> str:
