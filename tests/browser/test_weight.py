@@ -16,8 +16,8 @@ new PerformanceObserver((list) => {
     if (!entry.hadRecentInput) window.shifts.push({ value: entry.value, what: entry.sources.map(source) });
 }).observe({ type: "layout-shift", buffered: true });
 """
-# What the web vitals call good: the state of the page is another one then, and all of it was waited for.
-GOOD_SHIFT = 0.1
+# Half of what the web vitals call good. The page is in another state then: what stands beside the box moves a little.
+SMALL_SHIFT = 0.05
 
 
 def wire(page: Page) -> list[float]:
@@ -67,5 +67,5 @@ def test_little_moves_when_the_code_comes(visit: Visit, stand: Stand, device: st
     expect(page.locator("[data-state=received] .slip-in")).to_contain_text("482", timeout=10_000)
     page.wait_for_timeout(300)
     shifts = page.evaluate("window.shifts")
-    assert sum(shift["value"] for shift in shifts) < GOOD_SHIFT, shifts
+    assert sum(shift["value"] for shift in shifts) < SMALL_SHIFT, shifts
     assert page.locator("#activation-h").bounding_box() == heading
