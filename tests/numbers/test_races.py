@@ -120,6 +120,7 @@ def test_everybody_who_ends_an_activation_ends_it_once(app: Flask, alice: User, 
     assert fresh(activation).state in {"expired", "cancelled"}
     assert shop.ledger_lines(activation) == ["hold", "release"]
     assert shop.wallet(alice) == (1_000_000, 0)
+    assert shop.events(activation).count("money_back") == 1
     shop.assert_books_agree(control)
 
 
