@@ -179,6 +179,8 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
             faults.append("SANDBOX_URL is set: the sandbox hands out money and must never run beside production")
         if not values.get("BASE_URL", "https:").startswith("https:"):
             faults.append("BASE_URL must start with https in production")
+    if values.get("MIN_MARGIN_PERCENT", 0) > values.get("MARGIN_PERCENT", 0):
+        faults.append("MIN_MARGIN_PERCENT is above MARGIN_PERCENT: nothing could be sold at its own price")
     missing = set(values.get("SMS_ACTIVATE_PROVIDERS", {})) - set(values.get("SMS_ACTIVATE_KEYS", {}))
     faults += [f"SMS_ACTIVATE_KEYS has no key for {name}" for name in sorted(missing)]
     return faults

@@ -50,7 +50,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "replace_number": closing.replace_number,
     "handle_gateway_event": events.handle_event,
 }
-RETRY = RetryStrategy(max_attempts=12, exponential_wait=3)
+RETRY = RetryStrategy(max_attempts=9, exponential_wait=3)  # seconds: 3, 9, 27 … the last after about two hours
 JOBS_AT_ONCE = 4
 # When told to stop: so long for jobs under way, then so long for periodic verbs under way. Both may be cut off.
 LAST_JOB_SECONDS = 8
