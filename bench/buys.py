@@ -1,6 +1,6 @@
 """Purchases a second through activations.buy(), beside the same SQL sent straight through psycopg2.
 
-    python -m bench.buys [--seconds 8] [--threads 8]
+    python -m bench.buys [--seconds 6] [--threads 8]
 
 Three rows: buying from the sandbox over HTTP; buying from a provider that answers at once, so that only our own work is
 left; and the statements of such a purchase, recorded and sent again with fresh keys and ids, which is what PostgreSQL
@@ -64,7 +64,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Purchases a second.")
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--threads", type=int, default=8)
     return parser.parse_args()
 

@@ -1,6 +1,6 @@
 """Requests a second and the slowest hundredth of the pages customers have open, beside a bare view with one query.
 
-    python -m bench.pages [--seconds 6] [--connections 16]
+    python -m bench.pages [--seconds 5] [--connections 16]
 
 All are served by the same two gunicorn processes over connections that are kept, each for a customer of its own who is
 logged in. What the pages take over the bare view is session, user, queries and template. Under a minute.
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Requests a second of the pages.")
-    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--connections", type=int, default=16)
     return parser.parse_args()
 
