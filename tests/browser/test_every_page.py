@@ -64,7 +64,9 @@ def test_page(group: str, language: str, gallery: Gallery, stand: Stand, visit: 
     for name, path in gallery.pages[group]:
         page.goto(path)
         assert page.locator("html").get_attribute("dir") == DIRECTIONS[language], path
-        faults += [f"{name}, {fault}" for fault in look_at(page, f"{group}-{name}-{language}")]
+        faults += [
+            f"{name}, {fault}" for fault in look_at(page, f"{group}-{name}-{language}", colours=language == "en")
+        ]
     assert not faults, "\n".join(faults)
 
 
@@ -102,8 +104,12 @@ def test_the_page_of_a_fault_of_ours(app: Flask, visit: Visit) -> None:
     assert look_at(page, "fault") == []
 
 
-def look_at(page: Page, name: str) -> list[str]:
-    """What is wrong with the page as it stands: on a desk, then on a phone, by day and by night."""
+def look_at(page: Page, name: str, colours: bool = True) -> list[str]:
+    """What is wrong with the page as it stands: on a desk, then on a phone, by day and by night.
+
+    The whole book by day on the desk and by night on the phone; of the other two the colours, if wanted: they are the
+    same in every language.
+    """
     faults = []
     for device, options in (("desktop", DESKTOP), ("phone", PHONE)):
         page.set_viewport_size(options["viewport"])
@@ -111,7 +117,8 @@ def look_at(page: Page, name: str) -> list[str]:
         faults += [f"{device}: {fault}" for fault in sticking_out]
         for light, colours_only in (("light", device == "phone"), ("dark", device == "desktop")):
             page.emulate_media(color_scheme=light)  # type: ignore[arg-type]
-            faults += [f"{device} {light}: {fault}" for fault in violations(page, colours_only)]
+            if colours or not colours_only:
+                faults += [f"{device} {light}: {fault}" for fault in violations(page, colours_only)]
             keep(page, f"{name}-{device}-{light}")
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(DESKTOP["viewport"])
