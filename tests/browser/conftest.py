@@ -26,12 +26,15 @@ FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a Chromium none of this can be tested: say so in one line, once a test."""
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
-            if not find_chromium():
-                item.add_marker(pytest.mark.skip(reason=ADVICE))
+
+
+@pytest.fixture(scope="package", autouse=True)
+def chromium() -> str:
+    """Without one none of this can be tested: said once for the folder."""
+    return find_chromium() or pytest.skip(ADVICE)
 
 
 @pytest.fixture(scope="package")
@@ -100,10 +103,10 @@ def stand(_stand: Stand, app: Flask) -> Stand:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser(chromium: str) -> Iterator[Browser]:
     with (
         sync_playwright() as playwright,
-        closing(playwright.chromium.launch(executable_path=find_chromium(), args=SWITCHES)) as launched,
+        closing(playwright.chromium.launch(executable_path=chromium, args=SWITCHES)) as launched,
     ):
         yield launched
 
