@@ -13,7 +13,7 @@ SECRETS = {
     "a cloud key": rb"\bAKIA[0-9A-Z]{16}\b",
     "a code host's token": rb"\bgh[pousr]_[0-9A-Za-z]{30,}|\bglpat-[\w-]{20,}",
     "a chat token": rb"\bxox[abprs]-[\w-]{10,}",
-    "a password in an address": rb"\b(?:postgres(?:ql)?|redis|amqp)(?:\+\w+)?://[^\s:/@'\"{}]+:(?!password@)[^\s:/@'\"{}$]{6,}@(?!localhost|127\.)",
+    "a password in an address": rb"\b(?:postgres(?:ql)?|redis|amqp)(?:\+\w+)?://[^\s:/@'\"{}]+:[^\s:/@'\"{}$]{6,}@(?!127\.)[\w-]+\.",
     "somebody's home": rb"(?<![\w.])/(?:home|Users)/[a-z][\w.-]*/|(?<![\w.])/[r]oot/",
 }
 # Lock files are made of digests; fonts and pictures of bytes.
