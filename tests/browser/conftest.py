@@ -26,15 +26,13 @@ FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a Chromium none of this can be tested: one line a file says so (pytest -rs)."""
+    found = find_chromium()
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
-
-
-@pytest.fixture(scope="package", autouse=True)
-def chromium() -> str:
-    """Without one none of this can be tested: said once for the folder."""
-    return find_chromium() or pytest.skip(ADVICE)
+            if not found:
+                item.add_marker(pytest.mark.skip(reason=ADVICE))
 
 
 @pytest.fixture(scope="package")
@@ -103,10 +101,10 @@ def stand(_stand: Stand, app: Flask) -> Stand:
 
 
 @pytest.fixture(scope="package")
-def browser(chromium: str) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     with (
         sync_playwright() as playwright,
-        closing(playwright.chromium.launch(executable_path=chromium, args=SWITCHES)) as launched,
+        closing(playwright.chromium.launch(executable_path=find_chromium(), args=SWITCHES)) as launched,
     ):
         yield launched
 
