@@ -9,7 +9,7 @@ CATALOGUES := $(wildcard translations/*/LC_MESSAGES/*.po)
 POT := $(VENV)/messages.pot
 
 .DEFAULT_GOAL := help
-.PHONY: help run test tests lint css css-check translations translations-check migrations-check lock bench soak \
+.PHONY: help run test tests lint css css-check translations translations-check migrations-check lock bench lighthouse soak \
 	migration demo-passwords clean
 
 help: ## show this list
@@ -77,6 +77,9 @@ lock: $(INSTALLED) ## compile requirements*.in into requirements*.txt, with hash
 
 bench: $(INSTALLED) ## measure the pages, the purchase and the live push
 	@for file in $$(grep -l __main__ bench/*.py); do $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
+
+lighthouse: $(INSTALLED) ## Lighthouse's scores of the main pages (needs Node and Chromium)
+	@$(BIN)/python -c 'from bench.lighthouse import run; run()'
 
 soak: $(INSTALLED) $(TRANSLATED) ## tests that kill processes at random moments, minutes long
 	@$(BIN)/python -m pytest -m soak -v

@@ -99,7 +99,7 @@ def _waits(service: str) -> dict[str, int]:
             .group_by(Activation.country_code)
             .having(func.count() >= 5)
         ).all()
-        return {row[0]: row[1] for row in rows}
+        return {country: max(1, wait) for country, wait in rows}
 
     return dict(cached(f"waits:{service}", 60, compute))
 

@@ -137,6 +137,11 @@ def _take(activation: Activation, order: Order | None, known: set[str], listed_a
     """What an order says about its activation: that the provider has ended it and paid us back, new messages (late
     ones, if it has), or nothing; and if nothing by the end of its window, the money goes back, whatever the provider
     still has to do."""
+    if order is not None and order.phone and activation.phone and order.phone != activation.phone:
+        # The provider answered our purchase with another customer's order: its messages are not for this one. The
+        # window goes by, the money goes back, and what was really sold is found by the sweep.
+        current_app.logger.error("order %s of activation %s has another number", order.provider_ref, activation.id)
+        order = None
     service = activation.service_code
     fresh = [sms for sms in order.messages if messages.fingerprint(sms, service) not in known] if order else []
     is_refunded = order is not None and order.status is OrderStatus.REFUNDED

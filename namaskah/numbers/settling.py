@@ -101,7 +101,15 @@ def settle(name: str, orders: list[Order], listed_at: datetime) -> None:
     if not doubtful:
         return
     alive = {o.provider_ref: o for o in orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
-    free = strays.free(name, list(alive))
+    # A number that a customer has been shown already is nobody else's, however the provider has mixed up its ids.
+    shown = set(
+        db.session.scalars(
+            select(Activation.phone).where(
+                Activation.provider_name == name, Activation.state.in_(("waiting", "received"))
+            )
+        )
+    )
+    free = [ref for ref in strays.free(name, list(alive)) if alive[ref].phone not in shown]
     # One protocol's list has no usable times; its ids grow.
     in_order = sorted(free, key=lambda ref: (alive[ref].created_at or listed_at, len(ref), ref))
     for activation in doubtful:

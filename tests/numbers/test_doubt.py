@@ -300,3 +300,22 @@ def test_one_activation_that_cannot_be_handled_does_not_keep_the_others_from_the
     monkeypatch.setattr(activations, "receive", fail_for_one)
     assert polling.poll("fivesim") == 1
     assert (fresh(spoilt).state, fresh(sound).state) == ("waiting", "received")
+
+
+def test_a_customer_never_reads_the_message_of_anothers_order(alice: User, bob: User, control: Control) -> None:
+    """5sim answers bob's purchase with the id of the order that alice's lost answer was about, and his own number."""
+    shop.only("fivesim")
+    lost = in_doubt_at("fivesim", alice, control)
+    [order] = control.orders("fivesim")
+    control.fault("fivesim", "buy", "duplicate_id")
+    confused = buy(bob)
+    assert confused.provider_ref == str(order["id"])
+    assert confused.phone != order["phone"]
+    control.sms("fivesim", order["id"], "Your code is 482-913")
+    polling.poll("fivesim")
+    assert fresh(confused).state == "waiting", "the code belongs to a number bob was not given"
+    assert fresh(lost).state == "in_doubt"
+    shop.later(1500)
+    polling.poll("fivesim")
+    assert fresh(confused).state == "expired"
+    assert shop.wallet(bob) == (500_000, 0)
