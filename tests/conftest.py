@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -26,6 +27,11 @@ from tests import support
 from tests.support import Control
 
 _running = ExitStack()
+
+# The same examples at every run: who lands a change must not be stopped by what another run would have found. Take
+# derandomize away to go looking for more.
+hypothesis.settings.register_profile("suite", derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -200,7 +200,7 @@ def _points_for_groups(groups: list[str], dashed: bool, spaced: bool) -> int | N
 
 def _mixed(match: re.Match[str], all_capitals: bool) -> Iterator[Candidate]:
     token = match[0].replace(" ", "-")
-    value = join(token)
+    value = join(match[0].replace(" ", ""))  # a space is there for reading only
     if not 4 <= len(token.replace("-", "")) <= 10 or token.replace("-", "").isdigit() or MARKED.fullmatch(token):
         return
     if " " in match[0] and not all(is_mixed(part) for part in token.split("-")):

@@ -82,7 +82,7 @@ def _parse_given(provider_code: str) -> str | None:
     if re.fullmatch(r"\d{1,10}(?:[ .-]{1,2}\d{1,10}){0,9}", token) and 3 <= len(digits(token)) <= 12:
         return digits(token)
     if re.fullmatch(r"[A-Za-z0-9]{1,12}(?:[ -][A-Za-z0-9]{1,12}){0,2}", token) and is_mixed(token):
-        return join(token.replace(" ", "-")) if 4 <= len(token) <= 14 else None
+        return join(token.replace(" ", "")) if 4 <= len(token) <= 14 else None
     return token if re.fullmatch(r"[A-Z]{4,10}", token) and token not in {"NULL", "NONE", "WAIT"} else None
 
 

@@ -203,6 +203,10 @@ def test_any_text_gives_none_or_characters_of_the_text(
         assert find_code(text) is None
 
 
+def test_a_space_is_never_part_of_a_code() -> None:
+    assert find_code("", "00 A") == "00A"
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="0123456789ABCDEFxyz", max_size=14))
 def test_the_two_halves_are_the_code(code: str) -> None:
