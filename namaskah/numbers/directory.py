@@ -9,11 +9,8 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from babel import Locale, UnknownLocaleError
-
-Protocol = Literal["fivesim", "sms_activate"]
 
 _DATA = Path(__file__).parent / "data"
 
@@ -49,7 +46,11 @@ class ServiceEntry:
 
 @dataclass(frozen=True, slots=True)
 class CountryEntry:
-    """A country by its ISO 3166 alpha-2 code (and XK, Kosovo). `dial_code` is digits without the plus."""
+    """A country by its ISO 3166 alpha-2 code (and XK, Kosovo). `dial_code` is digits without the plus.
+
+    5sim uses names (`england` is GB), SMS-Activate numbers (187 is US; the old virtual US, 12, is left out: its numbers
+    are internet ones and would be sold as something they are not).
+    """
 
     code: str
     name: str
@@ -102,30 +103,6 @@ def countries() -> tuple[CountryEntry, ...]:
         )
         for row in _rows("countries.tsv")
     )
-
-
-@cache
-def _services_of(protocol: Protocol) -> dict[str, ServiceEntry]:
-    return {code: entry for entry in services() if (code := getattr(entry, protocol))}
-
-
-@cache
-def _countries_of(protocol: Protocol) -> dict[str, CountryEntry]:
-    return {code: entry for entry in countries() if (code := getattr(entry, protocol))}
-
-
-def service_by_provider_code(protocol: Protocol, code: str) -> ServiceEntry | None:
-    """The service a provider of this protocol calls `code` (5sim's product, SMS-Activate's two letters)."""
-    return _services_of(protocol).get(code)
-
-
-def country_by_provider_code(protocol: Protocol, code: str) -> CountryEntry | None:
-    """The country a provider of this protocol calls `code`.
-
-    5sim uses names (`england` is GB), SMS-Activate numbers (187 is US; the old virtual US, 12, is not mapped:
-    its numbers are internet ones and would be sold as something they are not).
-    """
-    return _countries_of(protocol).get(code)
 
 
 def fold(text: str) -> str:
