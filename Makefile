@@ -69,9 +69,10 @@ migration: $(INSTALLED) ## write a migration for changed models: make migration 
 	@$(FLASK) db upgrade
 	@$(FLASK) db migrate -m "$(name)"
 
+# With the extras: older pips, asked for coverage[toml] while only coverage is locked, take the newest and refuse it.
 lock: $(INSTALLED) ## compile requirements*.in into requirements*.txt, with hashes
 	@for name in requirements requirements-dev; do \
-		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-strip-extras --generate-hashes \
 			--custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; \
 	done
 
