@@ -98,7 +98,7 @@ class Sandbox:
 
     def stop(self) -> None:
         """End at once: whatever a fault keeps waiting is let go."""
-        self.world.faults.stopping.set()
+        self.world.faults.stop()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()

@@ -10,6 +10,7 @@ import struct
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -56,14 +57,51 @@ class Fault:
         return self.provider in ("*", provider) and self.operation in ("*", operation)
 
 
+@dataclass
+class Era:
+    """The time between two resets. When it is over, what a fault keeps waiting is let go without doing its work."""
+
+    over: threading.Event = field(default_factory=threading.Event)
+    requests: int = 0
+
+
 class Faults:
     """The faults in force, oldest first; the first that fits is used."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
         self._ids = itertools.count(1)
         self._faults: list[Fault] = []
+        self._era = Era()
         self.stopping = threading.Event()
+
+    @contextmanager
+    def answering(self) -> Iterator[threading.Event]:
+        """Around one request: gives the event that is set when the request has outlived its world."""
+        with self._lock:
+            era = self._era
+            era.requests += 1
+        try:
+            yield era.over
+        finally:
+            with self._idle:
+                era.requests -= 1
+                self._idle.notify_all()
+
+    def reset(self) -> None:
+        """No faults; and no request of before is still at work when this returns, so that none of them sells a number
+        into the books of after."""
+        with self._idle:
+            self._faults, ended, self._era = [], self._era, Era()
+            ended.over.set()
+            self._idle.wait_for(lambda: ended.requests == 0, timeout=10)
+
+    def stop(self) -> None:
+        """Whatever waits is let go."""
+        self.stopping.set()
+        with self._lock:
+            self._era.over.set()
 
     def add(self, wanted: dict[str, Any]) -> Fault:
         """Raises ValueError or TypeError when the description makes no sense."""
@@ -91,8 +129,11 @@ class Faults:
                     return fault
         return None
 
-    def strike(self, fault: Fault, work: Callable[[], Response], refusals: dict[str, Response]) -> Response:
-        """Answer a request that a fault has hit. Never called with a lock held: it may sleep for a minute."""
+    def strike(
+        self, fault: Fault, over: threading.Event, work: Callable[[], Response], refusals: dict[str, Response]
+    ) -> Response:
+        """Answer a request that a fault has hit. Never called with a lock held: it may sleep for a minute, or until
+        its world is `over`."""
         kind = ALIASES.get(fault.kind, fault.kind)
         if kind in TWISTS:
             g.twist = kind
@@ -103,18 +144,20 @@ class Faults:
             return Dripping(work(), self.stopping)
         name, _, after = kind.partition("_")
         if name == "slow":
-            return self._slow(fault, work, bool(after))
+            return _slow(fault, over, work, bool(after))
         answer = work() if after else None
         if name == "hang":
-            self.stopping.wait(_SECONDS["hang"] if fault.seconds is None else fault.seconds)
+            over.wait(_SECONDS["hang"] if fault.seconds is None else fault.seconds)
             return Reset()
         return _spoilt(name, answer)
 
-    def _slow(self, fault: Fault, work: Callable[[], Response], after: bool) -> Response:
-        seconds = _SECONDS["slow"] if fault.seconds is None else fault.seconds
-        answer = work() if after else None
-        self.stopping.wait(seconds)
-        return answer or work()
+
+def _slow(fault: Fault, over: threading.Event, work: Callable[[], Response], after: bool) -> Response:
+    seconds = _SECONDS["slow"] if fault.seconds is None else fault.seconds
+    answer = work() if after else None
+    if over.wait(seconds):
+        return Reset()
+    return answer or work()
 
 
 def _spoilt(name: str, answer: Response | None) -> Response:

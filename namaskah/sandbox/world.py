@@ -12,7 +12,7 @@ from flask import Response, current_app
 from .books import Account
 from .catalogue import PROVIDERS, shelf
 from .dials import Dials
-from .faults import Calls, Faults
+from .faults import Calls, Faults, Reset
 from .journal import Journal
 from .mailbox import Mailbox
 from .phones import Numbering
@@ -76,11 +76,11 @@ class World:
 
     def reset(self) -> None:
         """Back to the start: no orders, mails, transactions, faults or calls; default settings."""
+        self.faults.reset()
         for account in self.accounts.values():
             account.reset()
         self.till.reset()
         self.mailbox.reset()
-        self.faults.remove()
         self.calls.reset()
         self.dials.reset(self.config.auto_sms_seconds)
 
@@ -88,13 +88,12 @@ class World:
         self, provider: str, operation: str, work: Callable[[], Response], refusals: dict[str, Response]
     ) -> Response:
         """Answer one provider request: count it, be as slow as set, let a fault strike if one is due."""
-        fault = self.faults.take(provider, operation)
-        self.calls.record(provider, operation, fault)
-        if self.dials.latency_ms:
-            self.faults.stopping.wait(self.dials.latency_ms / 1000)
-        if fault is None:
-            return work()
-        return self.faults.strike(fault, work, refusals)
+        with self.faults.answering() as over:
+            fault = self.faults.take(provider, operation)
+            self.calls.record(provider, operation, fault)
+            if self.dials.latency_ms and over.wait(self.dials.latency_ms / 1000):
+                return Reset()
+            return work() if fault is None else self.faults.strike(fault, over, work, refusals)
 
 
 def world() -> World:

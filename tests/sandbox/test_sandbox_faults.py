@@ -106,6 +106,18 @@ def test_slow_does_the_work_after_the_client_has_gone(client: Any) -> None:
     assert eventually(lambda: count(client) == 1)
 
 
+def test_a_reset_lets_go_of_what_is_slow_before_it_has_sold_anything(client: Any) -> None:
+    fault(client, "slow", seconds=30)
+    with pytest.raises(TimeoutError):
+        raw_answer(client, BUY, seconds=0.2)
+    begun = time.monotonic()
+    client.control("reset")
+    assert time.monotonic() - begun < 5
+    assert client.sandbox.world.faults._era.requests == 0
+    assert count(client) == 0
+    assert client.fivesim(BUY)[0] == 200
+
+
 def test_slow_after_has_done_the_work_already(client: Any) -> None:
     fault(client, "slow_after", seconds=0.4)
     begun = time.monotonic()
