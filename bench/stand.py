@@ -19,6 +19,7 @@ from flask import Flask
 from dev.process import free_port
 from dev.servers import servers
 from namaskah import config, create_app
+from namaskah.auth import sessions
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 
@@ -107,7 +108,6 @@ def people(stand: Stand, count: int) -> list[tuple[int, str]]:
         User(
             email=f"bench{number}-{secrets.token_hex(4)}@example.test",
             password_hash="!",
-            session_token=secrets.token_hex(8),
             policy_version="bench",
             policy_accepted_at=now,
             email_verified_at=now,
@@ -122,7 +122,9 @@ def people(stand: Stand, count: int) -> list[tuple[int, str]]:
 
 def _cookie(app: Flask, user: User) -> str:
     serializer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
-    session = serializer.dumps({"_user_id": user.get_id(), "_fresh": True})
+    with transaction():
+        token = sessions.open_session(user).token
+    session = serializer.dumps({"_user_id": token, "_fresh": True})
     return f"{app.config['SESSION_COOKIE_NAME']}={session}"
 
 

@@ -31,7 +31,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
     from namaskah import commands, errors, extensions, filters, language, live
     from namaskah import config as settings
-    from namaskah.auth import accounts
+    from namaskah.auth import sessions
     from namaskah.db import db
     from namaskah.numbers import presenting, pushing, registry
     from namaskah.wallet import statement
@@ -45,7 +45,9 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     extensions.migrate.init_app(app, db, compare_type=True)
     extensions.redis.init_app(app.config["REDIS_URL"])
     extensions.login.init_app(app)
-    extensions.login.user_loader(accounts.find_by_session)
+    extensions.login.session_protection = None  # our sessions are rows; a phone's address changes all day
+    extensions.login.user_loader(sessions.find_user)
+    app.after_request(sessions.note_seen)
     extensions.csrf.init_app(app)
     extensions.mail.init_app(app)
     extensions.limiter.init_app(app)
@@ -94,11 +96,6 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        "REMEMBER_COOKIE_NAME": "__Host-remember" if secure else "remember",
-        "REMEMBER_COOKIE_SECURE": secure,
-        "REMEMBER_COOKIE_HTTPONLY": True,
-        "REMEMBER_COOKIE_SAMESITE": "Lax",
-        "REMEMBER_COOKIE_DURATION": timedelta(days=30),
         "PERMANENT_SESSION_LIFETIME": timedelta(days=30),
         "SEND_FILE_MAX_AGE_DEFAULT": timedelta(days=365),  # addresses of static files carry their content's hash
         "WTF_CSRF_TIME_LIMIT": 12 * 3600,

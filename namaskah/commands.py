@@ -1,5 +1,6 @@
 """What the `flask` command can do besides serving: load the catalogue, check the ledger, work, make demo accounts."""
 
+import getpass
 import json
 import logging
 import sys
@@ -10,7 +11,8 @@ from flask.cli import AppGroup
 from sqlalchemy import text
 
 from namaskah import worker as background
-from namaskah.auth import accounts
+from namaskah.auth import accounts, audit, sessions
+from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers import checks as number_checks
 from namaskah.numbers import pricelists, registry
@@ -19,12 +21,14 @@ from namaskah.wallet import ledger
 
 catalogue = AppGroup("catalogue", help="Services, countries and the providers' price lists.")
 ledger_group = AppGroup("ledger", help="The double-entry ledger.")
+account = AppGroup("account", help="What an operator decides about somebody's account.")
+audit_group = AppGroup("audit", help="The chained log of what happened to accounts.")
 demo = AppGroup("demo", help="Accounts to try things with; not in production.")
 
 
 def register_commands(app: Flask) -> None:
     """Add the commands to `flask`."""
-    for group in (catalogue, ledger_group, demo):
+    for group in (catalogue, ledger_group, account, audit_group, demo):
         app.cli.add_command(group)
     app.cli.add_command(worker)
 
@@ -64,6 +68,51 @@ def check_ledger() -> None:
     sys.exit(1 if broken else 0)
 
 
+@account.command("ban")
+@click.argument("email")
+@click.option("--reason", required=True, help="Kept in the audit log.")
+def ban(email: str, reason: str) -> None:
+    """Close an account and log it out everywhere, at once."""
+    accounts.ban(_get_account(email), _operator(), reason)
+    click.echo(f"{email} is closed and logged out.")
+
+
+@account.command("unban")
+@click.argument("email")
+@click.option("--reason", required=True, help="Kept in the audit log.")
+def unban(email: str, reason: str) -> None:
+    """Let the owner of a closed account in again."""
+    accounts.unban(_get_account(email), _operator(), reason)
+    click.echo(f"{email} is open again.")
+
+
+@account.command("end-sessions")
+@click.argument("email")
+def end_sessions(email: str) -> None:
+    """Log an account out everywhere."""
+    user = _get_account(email)
+    with transaction():
+        ended = sessions.end_all(user)
+        audit.record("sessions_ended", user.id, _operator(), count=ended)
+    click.echo(f"{ended} sessions of {email} have ended.")
+
+
+@audit_group.command("verify")
+def verify_audit() -> None:
+    """Check that no event was changed or taken out; silent and exit code 0 when the log is whole."""
+    found = audit.breaks()
+    for broken in found[:20]:
+        click.echo(f"event {broken.id}: {broken.reason}")
+    sys.exit(1 if found else 0)
+
+
+@audit_group.command("head")
+def show_audit_head() -> None:
+    """Print number and hash of the newest event. Kept elsewhere, they prove later that the end was not cut off."""
+    number, digest = audit.head()
+    click.echo(f"{number} {digest}")
+
+
 @demo.command("accounts")
 def make_demo_accounts() -> None:
     """Make the demo customer and admin, with some money for the customer; prints those made now, as JSON lines."""
@@ -82,6 +131,21 @@ def reset_demo_passwords() -> None:
     _not_in_production()
     for made in accounts.reset_demo_passwords():
         click.echo(json.dumps({"role": made.role, "email": made.email, "password": made.password}))
+
+
+def _get_account(email: str) -> User:
+    user = accounts.find_by_email(email)
+    if user is None:
+        raise click.ClickException(f"there is no account with the address {email}")
+    return user
+
+
+def _operator() -> str:
+    """Who sits at the keyboard, as far as the machine knows."""
+    try:
+        return f"operator:{getpass.getuser()}"
+    except (OSError, KeyError):
+        return "operator"
 
 
 def _not_in_production() -> None:

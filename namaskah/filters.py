@@ -15,6 +15,7 @@ import phonenumbers
 from babel import Locale, dates, numbers, units
 from flask import Flask, current_app, url_for
 from flask_babel import get_locale, get_timezone
+from flask_babel import gettext as _
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -23,6 +24,27 @@ from namaskah.language import DEFAULT, LANGUAGES, choose_theme
 from namaskah.money import MINOR_DIGITS, SIGNS
 from namaskah.numbers import directory
 
+# What stands in a browser's User-Agent → what people call it. Each imitates those below it.
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("UCBrowser/", "UC Browser"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "Mac"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
 
@@ -75,6 +97,18 @@ def moment(at: datetime) -> Markup:
     day = dates.format_skeleton("yMMMd", local, locale=locale)
     time = dates.format_time(local, "HH:mm", locale=locale)
     return _time(at, str(locale.datetime_formats["medium"]).format(time, day))
+
+
+def moment_text(at: datetime) -> str:
+    """25 November 2026, 09:41 with the zone's name: for letters, where nothing can be hovered over."""
+    return dates.format_datetime(_local(at), "d MMMM y, HH:mm zzzz", locale=_locale())
+
+
+def device(name: str) -> str:
+    """What browser and what kind of machine a User-Agent header speaks of: Chrome · Android."""
+    browser = next((known for sign, known in BROWSERS if sign in name), "")
+    system = next((known for sign, known in SYSTEMS if sign in name), "")
+    return " · ".join(filter(None, (browser, system))) or name.partition("/")[0][:40] or _("Unknown device")
 
 
 def left(until: datetime) -> str:
@@ -133,8 +167,8 @@ def static(path: str) -> str:
 
 def register_filters(app: Flask) -> None:
     """Give the templates everything above, and what each page says about itself."""
-    shown = (money, money_text, phone, phone_text, clock, moment, left, seconds_text, percent, count)
-    named = (country_name, flag, service_name, tile)
+    shown = (money, money_text, phone, phone_text, clock, moment, moment_text, left, seconds_text, percent, count)
+    named = (country_name, flag, service_name, tile, device)
     app.jinja_env.filters.update({show.__name__: _for_the_reader(show) for show in (*shown, *named)})
     app.jinja_env.globals.update(
         static=static,

@@ -6,10 +6,12 @@ caller's transaction: no letter about something that was rolled back, none lost 
 
 import smtplib
 import ssl
+from datetime import UTC, datetime
 from email.utils import make_msgid
 from urllib.parse import urlsplit
 
 from flask import current_app, render_template
+from flask_babel import gettext as _
 from flask_mail import Connection, Message
 
 from namaskah import jobs
@@ -28,8 +30,22 @@ def verify_email(user: User, link: str, hours: int) -> None:
 
 def already_registered(user: User) -> None:
     """Somebody tried to open a second account with the user's address."""
-    # The address comes from the setting, never from the Host header of the request that caused the mail.
-    _leave("already_registered", user, login_link=f"{current_app.config['BASE_URL']}/login")
+    _leave("already_registered", user, login_link=_page("login"))
+
+
+def new_device(user: User, device: str, address: str) -> None:
+    """Somebody logged in with a browser that never did so before. `device` is what it calls itself, `address` its IP
+    address."""
+    with reading_as(user):
+        _leave(
+            "security_notice",
+            user,
+            what=_("A new device logged in to your account."),
+            device=device,
+            address=address,
+            at=datetime.now(UTC),
+            page=_page("account/security"),
+        )
 
 
 def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:
@@ -66,6 +82,11 @@ class _Connection(Connection):
         if self.mail.username and self.mail.password:
             host.login(self.mail.username, self.mail.password)
         return host
+
+
+def _page(path: str) -> str:
+    """A page's whole address: from the setting, never from the Host header of the request that caused the mail."""
+    return f"{current_app.config['BASE_URL']}/{path}"
 
 
 def _leave(name: str, user: User, **context: object) -> None:

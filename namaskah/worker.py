@@ -16,6 +16,7 @@ from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.tasks import Task
 
 from namaskah import mail
+from namaskah.auth import audit, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.wallet import events, topups
@@ -41,6 +42,8 @@ SCHEDULE = (
     Every(10, settling.sweep_due),
     Every(10, pricelists.sync_due),
     Every(10, topups.sweep_due),
+    Every(600, sessions.end_old_due),
+    Every(600, audit.forget_origins_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.

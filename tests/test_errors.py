@@ -5,7 +5,7 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from namaskah.auth import accounts
+from namaskah.auth import sessions
 from namaskah.auth.models import User
 from tests.support import log_in
 
@@ -25,7 +25,7 @@ def test_a_database_that_does_not_answer_is_a_503_that_says_when_to_come_back(
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
     assert "Your money is safe" in answer.text
-    monkeypatch.setattr(app.login_manager, "_user_callback", accounts.find_by_session)  # type: ignore[attr-defined]
+    monkeypatch.setattr(app.login_manager, "_user_callback", sessions.find_user)  # type: ignore[attr-defined]
     assert client.get("/wallet").status_code == 200
 
 

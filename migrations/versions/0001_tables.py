@@ -92,7 +92,6 @@ def upgrade():
     sa.Column('timezone', sa.String(length=64), server_default='Africa/Lagos', nullable=False),
     sa.Column('theme', sa.String(length=8), server_default='', nullable=False),
     sa.Column('sound', sa.Boolean(), server_default=sa.text('true'), nullable=False),
-    sa.Column('session_token', sa.String(length=64), nullable=False),
     sa.Column('policy_version', sa.String(length=20), nullable=False),
     sa.Column('policy_accepted_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('email_verified_at', sa.DateTime(timezone=True), nullable=True),

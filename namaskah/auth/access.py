@@ -14,6 +14,7 @@ from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from namaskah.auth import sessions
 from namaskah.auth.models import User
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -36,6 +37,12 @@ def customer(view: View) -> View:
 def verified(view: View) -> View:
     """Whoever is logged in and has confirmed the address: the rule of everything that moves money."""
     return _ruled(view, "verified", _turn_away_unverified)
+
+
+def stepped_up(view: View) -> View:
+    """Whoever is logged in and has proved who they are within the last minutes; others are asked again and come back.
+    The rule of what could take an account away from its owner."""
+    return _ruled(view, "stepped up", _turn_away_unconfirmed)
 
 
 def admin_only(view: View) -> View:
@@ -92,6 +99,13 @@ def _turn_away_unverified() -> Response | None:
     if refused is None and not current_user.is_verified:
         flash(_("Confirm your e-mail address first. Nothing was charged."), "warning")
         return go(url_for("auth.check_mail"))
+    return refused
+
+
+def _turn_away_unconfirmed() -> Response | None:
+    refused = _turn_away_visitors()
+    if refused is None and not sessions.is_confirmed(current_user.session):
+        return go(url_for("auth.confirm", next=_way_back()))
     return refused
 
 

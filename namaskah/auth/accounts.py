@@ -3,7 +3,6 @@
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hmac import compare_digest
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
@@ -15,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from namaskah import language as languages
 from namaskah import mail
-from namaskah.auth import passwords
+from namaskah.auth import audit, passwords, sessions
 from namaskah.auth.models import User
 from namaskah.db import db, leave_database, transaction, violated
 from namaskah.errors import UserError
@@ -68,17 +67,6 @@ def find_by_email(email: str) -> User | None:
     return db.session.scalar(select(User).where(func.lower(User.email) == func.lower(email.strip())))
 
 
-def find_by_session(value: str) -> User | None:
-    """Whose log-in cookie says `value` (User.get_id); None for a banned account or one whose sessions were ended."""
-    number, _separator, token = value.partition(".")
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        return None
-    user = db.session.get(User, int(number))
-    if user is None or user.banned_at or not compare_digest(user.session_token.encode(), token.encode()):
-        return None
-    return user
-
-
 def register(email: str, password: str, language: str, timezone: str = "") -> None:
     """Open an account and send its confirmation; for an address that has one, tell its owner instead.
 
@@ -90,6 +78,7 @@ def register(email: str, password: str, language: str, timezone: str = "") -> No
     try:
         with transaction():
             user = _add(email, password_hash, language, timezone=timezone or None)
+            audit.record("registered", user.id, policy=user.policy_version)
             mail.verify_email(user, verification_link(user), LINK_HOURS)
     except IntegrityError as error:
         # The index decides, so two at once are one account too.
@@ -111,15 +100,30 @@ def authenticate(email: str, password: str) -> User | None:
     # Many log-ins at once must not keep all connections waiting for their hashes.
     leave_database()
     if not passwords.matches(stored, password) or user is None:
+        with transaction():  # for an unknown address too: it must not take less time
+            audit.record("login_failed", user_id or None)
         return None
     user = db.session.get_one(User, user_id)
     if not user.is_active:
+        with transaction():
+            audit.record("login_closed", user_id)
         raise AccountClosed(_("This account is closed. Write to us if you think that is a mistake."))
     if passwords.is_outdated(stored):
         password_hash = passwords.hashed(password)
         with transaction():
             user.password_hash = password_hash
     return user
+
+
+def is_password_of(user: User, password: str) -> bool:
+    """Whether somebody who is logged in knows the password; a wrong one is written down."""
+    stored = user.password_hash
+    leave_database()
+    if passwords.matches(stored, password):
+        return True
+    with transaction():
+        audit.record("confirm_failed", user.id)
+    return False
 
 
 def verification_token(user: User) -> str:
@@ -156,6 +160,7 @@ def confirm_email(token: str) -> User:
     if not user.is_verified:
         with transaction():
             user.email_verified_at = datetime.now(UTC)
+            audit.record("email_confirmed", user.id)
     return user
 
 
@@ -184,10 +189,19 @@ def set_preferences(user: User, *, language: str, timezone: str, theme: str, sou
         user.language, user.timezone, user.theme, user.sound = language, timezone, theme, sound
 
 
-def end_sessions(user: User) -> None:
-    """Log the account out everywhere, this browser included."""
+def ban(user: User, actor: str, reason: str) -> None:
+    """Close the account for its owner, every open page of theirs included. `actor` is who decided, `reason` why."""
     with transaction():
-        user.session_token = _new_session_token()
+        user.banned_at = datetime.now(UTC)
+        sessions.end_all(user)
+        audit.record("banned", user.id, actor, reason=reason)
+
+
+def unban(user: User, actor: str, reason: str) -> None:
+    """Let the account's owner in again."""
+    with transaction():
+        user.banned_at = None
+        audit.record("unbanned", user.id, actor, reason=reason)
 
 
 def create_demo_accounts() -> list[NewPassword]:
@@ -209,7 +223,8 @@ def reset_demo_passwords() -> list[NewPassword]:
     for (user, _role), account in zip(known, made, strict=True):
         password_hash = passwords.hashed(account.password)
         with transaction():
-            user.password_hash, user.session_token = password_hash, _new_session_token()
+            user.password_hash = password_hash
+            sessions.end_all(user)
     return made
 
 
@@ -219,7 +234,6 @@ def _add(email: str, password_hash: str, language: str, **values: Any) -> User:
         email=email,
         password_hash=password_hash,
         language=language,
-        session_token=_new_session_token(),
         policy_version=current_app.config["POLICY_VERSION"],
         policy_accepted_at=datetime.now(UTC),
         **{name: value for name, value in values.items() if value is not None},
@@ -240,7 +254,3 @@ def _account_of(content: Any) -> User | None:
 def _signer() -> URLSafeTimedSerializer:
     # A salt for this purpose alone: no other signed value of ours can stand in for a confirmation.
     return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="namaskah.auth.verify-email")
-
-
-def _new_session_token() -> str:
-    return secrets.token_urlsafe(32)

@@ -46,3 +46,10 @@ class LoginForm(FlaskForm):  # type: ignore[misc]
         _l("Password"),
         [DataRequired(_l("Type your password.")), Length(max=passwords.MAX_LENGTH, message=_l("That is too long."))],
     )
+
+
+class ConfirmForm(FlaskForm):  # type: ignore[misc]
+    password = PasswordField(
+        _l("Password"),
+        [DataRequired(_l("Type your password.")), Length(max=passwords.MAX_LENGTH, message=_l("That is too long."))],
+    )

@@ -1,9 +1,25 @@
-"""Who may use the product."""
+"""Who may use the product, the browsers they are logged in with, and what happened to their accounts."""
 
+import uuid
 from datetime import datetime
+from typing import Any
 
 from flask_login import UserMixin
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, Index, String, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    FetchedValue,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    String,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from namaskah.db import Base
@@ -11,6 +27,7 @@ from namaskah.db import Base
 
 class User(UserMixin, Base):  # type: ignore[misc]
     __tablename__ = "users"
+    __allow_unmapped__ = True
     __table_args__ = (
         # One account an address, however it is capitalised.
         Index("uq_users_email_lower", text("lower(email)"), unique=True),
@@ -26,16 +43,18 @@ class User(UserMixin, Base):  # type: ignore[misc]
     timezone: Mapped[str] = mapped_column(String(64), server_default="Africa/Lagos")
     theme: Mapped[str] = mapped_column(String(8), server_default="")
     sound: Mapped[bool] = mapped_column(server_default=text("true"))
-    # Part of the log-in cookie: a new value ends every session of the account.
-    session_token: Mapped[str] = mapped_column(String(64))
     policy_version: Mapped[str] = mapped_column(String(20))
     policy_accepted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     email_verified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     banned_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
+    # The session this browser is in, and the token its cookie holds for it: sessions.py sets both for one request.
+    session: "Session | None" = None
+    session_token = ""
+
     def get_id(self) -> str:
-        return f"{self.id}.{self.session_token}"
+        return self.session_token
 
     @property
     def is_active(self) -> bool:
@@ -48,3 +67,45 @@ class User(UserMixin, Base):  # type: ignore[misc]
     @property
     def is_admin(self) -> bool:
         return self.role == "admin"
+
+
+class Session(Base):
+    """One browser somebody is logged in with. The row is the session: without it the browser's cookie is worth
+    nothing."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    # SHA-256 of the cookie's token: who reads this table gets into no account.
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # When the person last proved who they are: at log-in, or when asked again before a sensitive change.
+    confirmed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # Whether it was opened with a second factor.
+    second_factor: Mapped[bool] = mapped_column(server_default=text("false"))
+    address: Mapped[str] = mapped_column(String(45), server_default="")
+    device: Mapped[str] = mapped_column(String(300), server_default="")
+
+
+class AuditEvent(Base):
+    """Something that happened to an account. PostgreSQL numbers, dates and chains the rows and refuses to change
+    them; only where one came from may be forgotten (migration 0004)."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index("ix_audit_events_user_id_id", "user_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, FetchedValue(), primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), FetchedValue())
+    # No foreign key: the event outlives the account.
+    user_id: Mapped[int | None] = mapped_column(BigInteger)
+    actor: Mapped[str] = mapped_column(String(100))
+    kind: Mapped[str] = mapped_column(String(40))
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    address: Mapped[str | None] = mapped_column(String(45))
+    device: Mapped[str | None] = mapped_column(String(300))
+    salt: Mapped[uuid.UUID | None] = mapped_column(Uuid, FetchedValue())
+    origin_hash: Mapped[bytes] = mapped_column(LargeBinary, FetchedValue())
+    previous_hash: Mapped[bytes] = mapped_column(LargeBinary, FetchedValue())
+    hash: Mapped[bytes] = mapped_column(LargeBinary, FetchedValue())

@@ -7,16 +7,13 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_limiter.util import get_remote_address
-from flask_login import current_user, login_user, logout_user
+from flask_login import current_user
 
-from namaskah.auth import accounts, blueprint
+from namaskah.auth import accounts, blueprint, sessions
 from namaskah.auth.access import customer, me, public, safe_next
-from namaskah.auth.forms import LoginForm, RegisterForm
+from namaskah.auth.forms import ConfirmForm, LoginForm, RegisterForm
 from namaskah.auth.models import User
 from namaskah.extensions import limiter
-
-# What outlives logging in and out: it belongs to the browser, not to a person.
-KEPT_IN_SESSION = ("language", "theme")
 
 
 def _email_key() -> str:
@@ -68,18 +65,29 @@ def login() -> ResponseReturnValue:
         user = _checked(form)
         if user:
             target = _next_page()
-            _fresh_session()
-            login_user(user, remember=True)
-            session.pop("next", None)
+            sessions.log_in(user, "password")
             return redirect(target, 303)
     return render_template("auth/login.html", form=form), 422 if form.is_submitted() else 200
+
+
+@blueprint.route("/confirm", methods=["GET", "POST"])
+@customer
+@limiter.limit("10 per 15 minutes", methods=["POST"], key_func=_user_key, deduct_when=_was_refused)
+def confirm() -> ResponseReturnValue:
+    """Asks once more who somebody is, before a change that could take their account away."""
+    form = ConfirmForm()
+    if form.validate_on_submit():
+        if accounts.is_password_of(me(), form.password.data or ""):
+            sessions.confirm(me())
+            return redirect(_next_page(), 303)
+        form.password.errors = [_("This is not your password. Try once more.")]
+    return render_template("auth/confirm.html", form=form), 422 if form.is_submitted() else 200
 
 
 @blueprint.post("/logout")
 @public
 def logout() -> ResponseReturnValue:
-    _fresh_session()
-    logout_user()
+    sessions.log_out()
     return redirect(url_for("pages.landing"), 303)
 
 
@@ -143,10 +151,3 @@ def _checked(form: LoginForm) -> User | None:
 def _next_page() -> str:
     """Where somebody was going before an account was asked for."""
     return safe_next(request.args.get("next") or session.get("next"))
-
-
-def _fresh_session() -> None:
-    """A session that carries nothing of whoever used this browser before."""
-    kept = {name: session[name] for name in KEPT_IN_SESSION if name in session}
-    session.clear()
-    session.update(kept)

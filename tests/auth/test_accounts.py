@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from namaskah.auth import accounts
+from namaskah.auth import accounts, sessions
 from namaskah.auth.models import User
 from tests.auth.people import Browser
+from tests.support import open_session
 
 
 @pytest.mark.parametrize(
@@ -62,13 +63,13 @@ def test_reset_demo_passwords_replace_the_old_and_end_sessions(app: Flask) -> No
     old = accounts.create_demo_accounts()
     inside = accounts.find_by_email(old[0].email)
     assert inside
-    session = inside.get_id()
+    token = open_session(inside)
     new = accounts.reset_demo_passwords()
     assert [account.email for account in new] == [account.email for account in old]
     for before, after in zip(old, new, strict=True):
         assert accounts.authenticate(before.email, before.password) is None
         assert accounts.authenticate(after.email, after.password)
-    assert accounts.find_by_session(session) is None
+    assert sessions.find_user(token) is None
 
 
 def save(browser: Browser, **changed: str) -> int:

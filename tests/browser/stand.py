@@ -106,7 +106,7 @@ class Stand:
     def cookie(self, user: User) -> dict[str, str]:
         """What a log-in would have left in the browser."""
         serializer = self.app.session_interface.get_signing_serializer(self.app)  # type: ignore[attr-defined]
-        value = serializer.dumps({"_user_id": user.get_id(), "_fresh": True})
+        value = serializer.dumps({"_user_id": support.open_session(user), "_fresh": True})
         return {"name": self.app.config["SESSION_COOKIE_NAME"], "value": value, "url": self.url}
 
     def activation(self, page_or_id: Page | int) -> Activation:

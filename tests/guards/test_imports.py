@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "live": {"auth.models", "db", "extensions"},
     "serving": {"live"},
     # the product, lowest first
-    "auth": {"auth.models", "db", "errors", "extensions", "language", "mail"},
+    "auth": {"auth.models", "db", "errors", "extensions", "language", "live", "mail"},
     "wallet.paystack": {"http"},
     "wallet": {"wallet.paystack", "auth", "auth.models", "db", "errors", "extensions", "jobs", "live", "mail", "money"},
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
@@ -60,8 +60,8 @@ ROOMS: dict[str, set[str]] = {
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
     "admin": {"auth", "db", "money", "numbers", "wallet"},
-    "worker": {"db", "mail", "numbers", "wallet"},
-    "commands": {"auth", "db", "numbers", "numbers.registry", "wallet", "worker"},
+    "worker": {"auth", "db", "mail", "numbers", "wallet"},
+    "commands": {"auth", "auth.models", "db", "numbers", "numbers.registry", "wallet", "worker"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip

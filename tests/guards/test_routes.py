@@ -18,7 +18,7 @@ from namaskah.numbers.models import Offer
 from namaskah.wallet import topups
 from tests.support import log_in, make_user
 
-RULES = {"public", "customer", "verified", "admin", "signed"}
+RULES = {"public", "customer", "verified", "stepped up", "admin", "signed"}
 ACTORS = ("visitor", "carol", "alice", "bob", "banned", "admin")
 
 # What a request ends in: a status, or where a 303 leads: "login", "mail" (confirm your address first), "on" (anywhere
@@ -44,6 +44,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/register"): "422 on on on 422 on",
     ("GET", "/login"): "200 on on on 200 on",
     ("POST", "/login"): "422 on on on 422 on",
+    ("GET", "/confirm"): CUSTOMERS,
+    ("POST", "/confirm"): "login 422 422 422 login 422",
     ("POST", "/logout"): "on on on on on on",
     ("GET", "/verify-email"): "login 200 on on login on",
     ("POST", "/verify-email/resend"): "login mail mail mail login mail",

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from dev.redis import start_redis
 from namaskah import extensions
+from namaskah.auth import sessions
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from tests import support
@@ -70,3 +71,14 @@ def change_user(app: Flask) -> Callable[..., None]:
             db.session.execute(update(User).where(User.id == user_id).values(**columns))
 
     return change
+
+
+@pytest.fixture
+def end_sessions(app: Flask) -> Callable[[int], None]:
+    """Logs an account out everywhere, as its owner or an admin would."""
+
+    def end(user_id: int) -> None:
+        with transaction():
+            sessions.end_all(db.session.get_one(User, user_id))
+
+    return end

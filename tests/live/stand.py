@@ -17,6 +17,7 @@ from dev.process import free_port, spawn
 from dev.redis import Redis, start_redis
 from namaskah.auth.models import User
 from namaskah.db import db
+from tests.support import open_session
 
 ROOT = Path(__file__).parents[2]
 SMALL_BUFFER = (1, 8, 4096)  # SOL_SOCKET, SO_RCVBUF
@@ -84,7 +85,7 @@ class Web:
 def cookie(app: Flask, user_id: int) -> str:
     """The session cookie a log-in would have set."""
     serializer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
-    session = serializer.dumps({"_user_id": db.session.get_one(User, user_id).get_id(), "_fresh": True})
+    session = serializer.dumps({"_user_id": open_session(db.session.get_one(User, user_id)), "_fresh": True})
     return f"{app.config['SESSION_COOKIE_NAME']}={session}"
 
 

@@ -97,11 +97,10 @@ def test_a_banned_users_socket_closes(web: Web, user: User, change_user: Callabl
         web.connect(alice)
 
 
-def test_the_socket_of_an_ended_session_closes(web: Web, user: User, change_user: Callable[..., None]) -> None:
+def test_the_socket_of_an_ended_session_closes(web: Web, user: User, end_sessions: Callable[[int], None]) -> None:
     alice = user()
     with closing(web.page(alice)) as page:
-        change_user(alice, session_token="another")
-        live.publish(alice, "session")
+        end_sessions(alice)
         assert close_code(page) == 1008
 
 
