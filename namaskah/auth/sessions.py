@@ -51,10 +51,13 @@ def open_session(user: User, *, second_factor: bool = False) -> Opened:
 
 
 def find_user(token: str) -> User | None:
-    """Whose cookie holds this token, with `session` set; None when the session has ended or its account is banned."""
-    found = db.session.execute(
-        select(Session, User).join(User, User.id == Session.user_id).where(Session.token_hash == _hash(token))
-    ).one_or_none()
+    """Whose cookie holds this token, with `session` set; None when the session has ended or its account is banned.
+
+    An open page's socket came with its session's token of then, which may have been exchanged since: it goes by the id.
+    """
+    of_socket = request.environ.get(live.SESSION) if has_request_context() else None
+    which = Session.token_hash == _hash(token) if of_socket is None else Session.id == of_socket
+    found = db.session.execute(select(Session, User).join(User, User.id == Session.user_id).where(which)).one_or_none()
     if found is None:
         return None
     row, user = found

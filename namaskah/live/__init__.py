@@ -8,6 +8,6 @@ nothing: the page gets everything again when it connects, and polls while it is 
 
 from namaskah.live.pages import close_all, cut_all
 from namaskah.live.publishing import publish, publish_on_commit
-from namaskah.live.views import blueprint, renderers
+from namaskah.live.views import SESSION, blueprint, renderers
 
-__all__ = ["blueprint", "close_all", "cut_all", "publish", "publish_on_commit", "renderers"]
+__all__ = ["SESSION", "blueprint", "close_all", "cut_all", "publish", "publish_on_commit", "renderers"]

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # RFC 6455, 7.4.1: htmx connects again after 1012, not after 1008.
 NOT_WELCOME = 1008
 
+# Where a socket's WSGI environment keeps the id of the session it was opened in.
+SESSION = "namaskah.session"
+
 # A whole message for htmx's hx-ws: the order lands in the page's (hidden) #live, where app.js obeys and removes it.
 FETCH_AGAIN_FRAME = '<hx-partial hx-target="#live" hx-swap="innerHTML"><i data-fetch-again></i></hx-partial>'
 
@@ -59,6 +62,7 @@ def _admit() -> None:
 def socket(ws: Server) -> None:
     """Send one page every change of its user's until either side closes."""
     page = Page(current_user.id, ws)
+    request.environ[SESSION] = current_user.session.id
     # A socket lives for hours: what the handshake read must not keep a connection of the pool.
     db.session.remove()
     with pages.present(page):

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from dev.redis import start_redis
 from namaskah import extensions
 from namaskah.auth import sessions
-from namaskah.auth.models import User
+from namaskah.auth.models import Session, User
 from namaskah.db import db, transaction
 from tests import support
 from tests.live.stand import Stand, Web, serve
@@ -82,3 +82,16 @@ def end_sessions(app: Flask) -> Callable[[int], None]:
             sessions.end_all(db.session.get_one(User, user_id))
 
     return end
+
+
+@pytest.fixture
+def exchange_token(app: Flask) -> Callable[[int], None]:
+    """Has somebody confirm who they are: their session goes on under a new token."""
+
+    def exchange(user_id: int) -> None:
+        user = db.session.get_one(User, user_id)
+        user.session = db.session.scalars(select(Session).where(Session.user_id == user_id)).one()
+        with app.test_request_context():
+            sessions.confirm(user)
+
+    return exchange

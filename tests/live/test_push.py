@@ -104,6 +104,16 @@ def test_the_socket_of_an_ended_session_closes(web: Web, user: User, end_session
         assert close_code(page) == 1008
 
 
+def test_the_socket_of_a_session_whose_token_was_exchanged_stays(
+    web: Web, user: User, exchange_token: Callable[[int], None]
+) -> None:
+    alice = user()
+    with closing(web.page(alice)) as page:
+        exchange_token(alice)
+        live.publish(alice, "card", 7)
+        assert "card-7" in page.recv()
+
+
 def test_a_page_that_speaks_is_closed(web: Web, user: User) -> None:
     with closing(web.page(user())) as page:
         page.send("hello")
