@@ -100,14 +100,13 @@ def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:
     while not stop.is_set():
         started = time.monotonic()
         done = 0
-        with app.app_context():
-            try:
+        try:
+            # Leaving the context gives the connection back, which fails too when the database has just gone away.
+            with app.app_context():
                 done = every.verb()
-            except Exception:
-                log.exception("%s failed", every.verb.__name__)
-                stop.wait(1)
-            finally:
-                db.session.remove()
+        except Exception:
+            log.exception("%s failed", every.verb.__name__)
+            stop.wait(1)
         if not done:
             stop.wait(max(0.05, every.seconds - (time.monotonic() - started)))
 

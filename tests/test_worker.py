@@ -140,6 +140,26 @@ def test_a_verb_that_fails_is_called_again(app: Flask) -> None:
     assert len(calls) == 2
 
 
+def test_a_database_that_goes_away_in_the_middle_of_a_verb_ends_no_thread(app: Flask) -> None:
+    stop = worker.threading.Event()
+    calls = []
+
+    def verb() -> int:
+        calls.append(time.monotonic())
+        if len(calls) > 1:
+            stop.set()
+            return 0
+        number = db.session.scalar(text("SELECT pg_backend_pid()"))
+        with db.engine.connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:number)"), {"number": number})
+        return 0
+
+    thread = worker.threading.Thread(target=worker._repeat, args=(app, worker.Every(0.01, verb), stop), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert len(calls) == 2
+
+
 def test_every_job_that_is_deferred_anywhere_is_one_the_worker_knows() -> None:
     source = Path(worker.__file__).parent
     for path in source.rglob("*.py"):

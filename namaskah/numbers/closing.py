@@ -23,6 +23,8 @@ from namaskah.providers.base import CloseOutcome, Closing, OrderStatus, Provider
 # A customer's refund does not wait for a provider that has failed to answer this often in a row.
 MAX_TRIES = 3
 RETRY = timedelta(seconds=5)
+# Nor for a queue at a provider that answers nobody.
+LONGEST_WAIT = timedelta(minutes=1)
 # A provider says "too early" without saying until when.
 TOO_EARLY_RETRY = timedelta(seconds=15)
 # Nobody waits for a replacement any longer than this.
@@ -34,6 +36,9 @@ def cancel(activation: Activation, reason: str = "customer_cancelled", *, replac
 
     Done at once when the provider allows it, else as soon as it does. Raises NotNow when an SMS came or it is over.
     """
+    # Asked once and put off: pressing again neither hurries the provider nor counts as another of its silences.
+    is_under_way = activation.cancel_requested_at is not None and activation.due_at > datetime.now(UTC)
+    due_at = func.least(func.greatest(Activation.cancel_from, func.now() + RETRY), Activation.expires_at)
     with transaction():
         wanted = move(
             activation,
@@ -41,14 +46,14 @@ def cancel(activation: Activation, reason: str = "customer_cancelled", *, replac
             cancel_requested_at=func.coalesce(Activation.cancel_requested_at, func.now()),
             cancel_reason=reason,
             replace_wanted=replace,
-            due_at=func.least(func.greatest(Activation.cancel_from, func.now() + RETRY), Activation.expires_at),
+            due_at=Activation.due_at if is_under_way else due_at,
         )
         if wanted:
             note(activation, "cancel_wanted", detail=reason)
     if not wanted:
         raise NotNow(_not_cancellable(activation))
     live.publish(activation.user_id, "activation", activation.id)
-    if activation.cancel_from is None or activation.cancel_from <= datetime.now(UTC):
+    if not is_under_way and (activation.cancel_from is None or activation.cancel_from <= datetime.now(UTC)):
         close(activation)
         if replace and activation.state == "cancelled":
             replace_number(activation.id)
@@ -108,8 +113,10 @@ def close(activation: Activation) -> None:
     try:
         closing = _tell_provider(activation)
     except ProviderDown as error:
-        if activation.tries + 1 < MAX_TRIES:
-            _put_off(activation, datetime.now(UTC) + RETRY, tries=activation.tries + 1)
+        # While the window runs a code may still come: a provider that was not asked has not been silent.
+        tries = activation.tries + (error.reason != registry.RESTING or _is_over(activation))
+        if tries < MAX_TRIES and not _has_waited_long(activation):
+            _put_off(activation, datetime.now(UTC) + RETRY, tries=tries)
             return
         current_app.logger.warning("activation %s closed without its provider: %s", activation.id, error)
         closing = None
@@ -192,6 +199,12 @@ def _put_off(activation: Activation, until: object, **changes: object) -> None:
     with transaction():
         move(activation, ("waiting",), due_at=until, **changes)
     live.publish(activation.user_id, "activation", activation.id)
+
+
+def _has_waited_long(activation: Activation) -> bool:
+    wanted_at = activation.cancel_requested_at
+    since = max(filter(None, (wanted_at, activation.cancel_from)), default=None) if wanted_at else None
+    return since is not None and since < datetime.now(UTC) - LONGEST_WAIT
 
 
 def _is_over(activation: Activation, margin: timedelta = timedelta()) -> bool:

@@ -89,8 +89,10 @@ def sync(name: str) -> int:
             .where(Provider.name == name)
             .values(synced_at=func.now(), balance_micros=money, balance_at=func.now())
         )
-        # Once, before anything is bought there: from then on our books move by orders alone.
-        ledger.provider_balance(name, adapter.currency, f"opening:{name}", money, "balance when we began")
+        # Once, before anything is bought there: from then on our books move by orders alone. Without money there is
+        # nothing to book, and nothing can be bought.
+        if money:
+            ledger.provider_balance(name, adapter.currency, f"opening:{name}", money, "balance when we began")
     forget_cache()
     return len(rows)
 

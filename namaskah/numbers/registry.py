@@ -14,6 +14,8 @@ from namaskah.providers.sms_activate import SmsActivate
 
 # A provider that has failed to answer is left alone for this long by everything that can wait.
 SILENCE_SECONDS = 5.0
+# Reason of a ProviderDown that says nothing new: nobody was asked.
+RESTING = "resting"
 _silent_until: dict[str, float] = {}
 
 
@@ -50,7 +52,7 @@ def asking(name: str) -> Iterator[Provider]:
     if find(name) is None:
         raise ProviderDown("unreachable", "not configured any more")
     if monotonic() < _silent_until.get(name, 0.0):
-        raise ProviderDown("no_answer", "it was silent a moment ago")
+        raise ProviderDown(RESTING, "it was silent a moment ago")
     try:
         yield ask(name)
     except ProviderDown as error:

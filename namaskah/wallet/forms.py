@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import Field, HiddenField, StringField
-from wtforms.validators import Length, ValidationError
+from wtforms.validators import Regexp, ValidationError
 
 from namaskah.money import parse_minor
 
@@ -26,7 +26,7 @@ class TopUpForm(FlaskForm):  # type: ignore[misc]
 
     preset = StringField(_l("How much?"))
     amount = StringField(_l("Or another amount"))
-    key = HiddenField(validators=[Length(min=16, max=64)], default=new_key)
+    key = HiddenField(validators=[Regexp("[A-Za-z0-9_-]{16,64}$")], default=new_key)
 
     amount_minor = 0
 

@@ -200,6 +200,8 @@ def _post(kind: str, reference: str, amounts: dict[Account, int], *, actor: str 
     if written is None:
         return False
     lines = sorted((_account_id(account), amount) for account, amount in amounts.items() if amount)
+    if not lines:
+        raise ValueError(f"{kind}:{reference} moves no money")
     try:
         db.session.execute(
             insert(LedgerEntry),

@@ -235,6 +235,8 @@ def _apply(top_up: TopUp, payment: Payment | None, domain: str) -> None:
 
 
 def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
+    if top_up.state == "mismatch" and payment.status not in ("success", "reversed"):
+        return  # an older answer that was long on its way: it must not hide from a person what has been paid
     top_up.gateway_status, top_up.channel = payment.status, payment.channel
     top_up.gateway_message = payment.gateway_response
     if payment.status != "success":

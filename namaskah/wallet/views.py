@@ -1,6 +1,7 @@
 """The customer's pages about money: balance, top-up and its way back from the gateway, statement."""
 
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 
 from flask import abort, current_app, redirect, render_template, request, url_for
@@ -122,7 +123,9 @@ def _presets() -> list[int]:
 
 
 def _own_top_up(reference: str) -> TopUp:
-    """Somebody else's top-up is as unknown as one that never was."""
+    """Somebody else's top-up is as unknown as one that never was, or cannot be."""
+    if not re.fullmatch("[A-Za-z0-9-]{1,40}", reference):
+        abort(404)
     found = db.session.scalar(select(TopUp).filter_by(reference=reference, user_id=me().id))
     return found or abort(404)
 

@@ -273,3 +273,16 @@ def test_without_redis_everything_is_computed(app: Flask, monkeypatch: pytest.Mo
     monkeypatch.setattr(redis, "_client", Away())
     assert catalogue.price_from() == expected
     catalogue.forget_cache()
+
+
+def test_the_prices_of_a_provider_without_money_are_read_too(app: Flask, control: Control) -> None:
+    control.settings(balance={"fivesim": "0"})
+    assert pricelists.sync("fivesim") > 0
+    assert db.session.get_one(Provider, "fivesim", populate_existing=True).balance_micros == 0
+    control.settings(balance={"fivesim": "25"})
+    assert pricelists.sync("fivesim") > 0
+    booked = text(
+        "SELECT -sum(amount) FROM ledger_entries e JOIN ledger_accounts a ON a.id = e.account_id"
+        " WHERE a.kind = 'provider_float' AND a.provider = 'fivesim'"
+    )
+    assert db.session.scalar(booked) == 25_000_000

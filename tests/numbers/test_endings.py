@@ -1,5 +1,6 @@
 """Every way an activation ends: what the customer gets back, what both sides' books say, what the page can tell."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -319,6 +320,48 @@ def test_a_lost_answer_to_a_cancel_is_no_lost_money(name: str, alice: User, cont
     shop.work()
     assert_money_back(alice, activation, "cancelled", "customer_cancelled")
     shop.assert_books_agree(control)
+
+
+def test_pressing_cancel_again_and_again_does_not_make_a_silent_provider_more_silent(
+    alice: User, control: Control
+) -> None:
+    activation = bought_from("fivesim", alice)
+    control.fault("fivesim", "cancel", "reset", times=0)
+    for _press in range(5):
+        closing.cancel(fresh(activation))
+    assert (fresh(activation).state, fresh(activation).tries) == ("waiting", 1)
+    control.no_faults()
+    control.sms("fivesim", ref(activation), "Your code is 482913")
+    registry._silent_until.clear()
+    shop.later(6)
+    shop.work()
+    assert fresh(activation).state == "received", "the code is not given away"
+    assert shop.ledger_lines(activation) == ["hold", "capture"]
+
+
+def test_a_provider_that_was_not_asked_has_not_been_silent_again(alice: User, control: Control) -> None:
+    activation = bought_from("fivesim", alice)
+    control.fault("fivesim", "cancel", "reset", times=0)
+    closing.cancel(activation)
+    for _time in range(4):
+        closing.close(fresh(activation))
+    assert (fresh(activation).state, fresh(activation).tries) == ("waiting", 1)
+
+
+def test_a_refund_waits_no_longer_than_a_minute_for_a_provider_that_answers_nobody(
+    alice: User, control: Control
+) -> None:
+    activation = bought_from("fivesim", alice)
+    control.fault("fivesim", "cancel", "reset", times=0)
+    closing.cancel(activation)
+    shop.later(58)
+    registry._silent_until["fivesim"] = time.monotonic() + 60
+    closing.close(fresh(activation))
+    assert fresh(activation).state == "waiting"
+    shop.later(3)
+    registry._silent_until["fivesim"] = time.monotonic() + 60
+    closing.close(fresh(activation))
+    assert_money_back(alice, activation, "cancelled", "customer_cancelled")
 
 
 def test_cancelling_what_is_over_says_so(alice: User) -> None:

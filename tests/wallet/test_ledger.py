@@ -162,6 +162,11 @@ def test_a_verb_outside_a_transaction_is_refused(payer: User) -> None:
         ledger.hold(payer.id, new_reference(), 1)
 
 
+def test_a_transaction_that_moves_nothing_is_refused(payer: User) -> None:
+    with pytest.raises(ValueError, match="moves no money"), transaction():
+        ledger.adjust(payer.id, "test:nothing", 0, "test", "nothing at all")
+
+
 def test_an_adjustment_without_a_reason_is_refused(payer: User) -> None:
     with pytest.raises(ValueError, match="reason"):
         in_one(lambda: ledger.adjust(payer.id, new_reference(), 1, "admin", "  "))

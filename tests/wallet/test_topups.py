@@ -220,6 +220,15 @@ def test_a_mismatch_that_was_sent_back_is_over(opened: TopUp, counter: Counter) 
     assert (found.state, found.gateway_status) == ("failed", "reversed")
 
 
+def test_an_older_answer_does_not_hide_a_mismatch(opened: TopUp, counter: Counter) -> None:
+    counter.pay(opened.reference, 1)
+    found = topups.settle(opened.reference)
+    why = found.gateway_message
+    counter.becomes(opened.reference, "ongoing")
+    found = topups.settle(opened.reference)
+    assert (found.state, found.gateway_message, found.gateway_status) == ("mismatch", why, "success")
+
+
 def test_a_reference_we_never_gave_is_unknown(counter: Counter) -> None:
     with pytest.raises(topups.UnknownTopUp):
         topups.settle(f"NK-{secrets.token_hex(10)}")

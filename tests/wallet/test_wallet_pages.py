@@ -252,3 +252,15 @@ def test_the_statement_pages_through_everything(client: FlaskClient, funded: Cal
 @pytest.mark.parametrize("query", ["show=everything", "before=x", "after=-1", "before=" + "9" * 30, "before=٣"])
 def test_an_address_of_the_statement_that_cannot_be_is_not_found(browser: FlaskClient, query: str) -> None:
     assert browser.get(f"/wallet/statement?{query}").status_code == 404
+
+
+@pytest.mark.parametrize("reference", ["%00", "a%00b", "a" * 41, "%C3%A9"])
+def test_a_reference_that_cannot_be_is_unknown(browser: FlaskClient, reference: str) -> None:
+    assert browser.get(f"/wallet/top-ups/{reference}").status_code == 404
+    assert browser.get(f"/wallet/top-up/return?reference={reference}").status_code == 404
+
+
+def test_a_key_that_no_form_of_ours_has_is_refused(browser: FlaskClient, payer: User) -> None:
+    status, _page = send(browser, preset="200000", key="a" * 20 + "\x00")
+    assert status == 422
+    assert top_ups_of(payer) == []

@@ -1,0 +1,45 @@
+"""What the operator's page puts first."""
+
+import json
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from namaskah.auth.models import User
+from namaskah.db import db, transaction
+from namaskah.wallet import events
+from tests.support import log_in
+
+
+def reported(name: str, reference: str, *, handled: bool = True) -> None:
+    """Paystack has sent us this, and the worker has been there unless it could not."""
+    body = {"event": name, "data": {"reference": reference, "status": "success", "domain": "test"}}
+    stored = events.receive_event(json.dumps(body).encode())
+    if handled:
+        events.handle_event(stored.id)
+
+
+def page(app: Flask, admin: User) -> str:
+    return log_in(app.test_client(), admin).get("/admin/").text
+
+
+@pytest.mark.parametrize("name", ["charge.success", "charge.dispute.create", "charge.dispute.remind", "refund.failed"])
+def test_payments_of_nobody_disputes_and_refunds_are_shown(app: Flask, admin: User, name: str) -> None:
+    reported(name, "NK-somewhere")
+    shown = page(app, admin)
+    assert name in shown
+    assert "NK-somewhere" in shown
+
+
+def test_what_needs_nobody_is_not(app: Flask, admin: User) -> None:
+    reported("charge.failed", "NK-somewhere")
+    assert "NK-somewhere" not in page(app, admin)
+
+
+def test_what_could_not_be_worked_on_is_shown_after_ten_minutes(app: Flask, admin: User) -> None:
+    reported("charge.success", "NK-somewhere", handled=False)
+    assert "NK-somewhere" not in page(app, admin)
+    with transaction():
+        db.session.execute(text("UPDATE gateway_events SET received_at = now() - interval '11 minutes'"))
+    assert "NK-somewhere" in page(app, admin)
