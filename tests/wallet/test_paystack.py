@@ -245,7 +245,7 @@ def test_other_amounts_are_refused(amount: object) -> None:
 
 @pytest.mark.parametrize(
     "odd",
-    [{"status": None}, {"status": True}, {"currency": ""}, {"domain": 1}, {"reference": None}, {"fees": "much"}],
+    [{"status": None}, {"status": True}, {"currency": ""}, {"domain": 1}, {"reference": None}],
 )
 def test_a_payment_without_what_decides_is_refused(odd: dict[str, Any]) -> None:
     with pytest.raises(GatewayDown):
@@ -253,6 +253,8 @@ def test_a_payment_without_what_decides_is_refused(odd: dict[str, Any]) -> None:
 
 
 def test_a_payment_without_its_trimmings_is_read() -> None:
+    assert parse_payment(sampled(fees="1.5")).fees_minor is None
+    assert parse_payment(sampled(fees=-1)).fees_minor is None
     payment = parse_payment(sampled(fees=None, channel=None, gateway_response=7, paid_at="yesterday"))
     assert (payment.fees_minor, payment.channel, payment.gateway_response, payment.paid_at) == (None, None, None, None)
 
