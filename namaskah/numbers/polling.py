@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from namaskah.db import db
 from namaskah.numbers import activations, closing, messages, registry, settling
 from namaskah.numbers.models import RELEASED, Activation, Provider
-from namaskah.numbers.turns import apart, next_turn, pace, take_turn
+from namaskah.numbers.turns import apart, list_orders, next_turn, pace, take_turn
 from namaskah.providers.base import Order, OrderStatus, ProviderDown, Sms
 
 # A provider is listed this often while somebody waits for one of its numbers, and less often if it wants fewer calls.
@@ -55,7 +55,8 @@ def poll(name: str) -> int:
     Raises ProviderDown when the list cannot be read.
     """
     listed_at = datetime.now(UTC)
-    orders = {order.provider_ref: order for order in registry.ask(name).list_orders()}
+    listing = list_orders(name, Provider.poll_due_at, LEASE)
+    orders = {order.provider_ref: order for order in listing.orders}
     watched = _watched(name)
     known = messages.known([activation.id for activation in watched])
     new, missing = 0, []
@@ -71,7 +72,7 @@ def poll(name: str) -> int:
         with apart(f"activation {activation.id}"):
             order = _ask_for(activation) if place < singles else None
             new += _take(activation, order, known[activation.id], listed_at)
-    settling.settle(name, list(orders.values()), listed_at)
+    settling.settle(name, listing, listed_at)
     return new
 
 

@@ -14,8 +14,8 @@ from namaskah import live
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, closing, registry, strays
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
-from namaskah.numbers.turns import apart, pace, take_turn
-from namaskah.providers.base import CloseOutcome, Closing, Order, OrderStatus, ProviderDown
+from namaskah.numbers.turns import apart, list_orders, pace, take_turn
+from namaskah.providers.base import CloseOutcome, Closing, Listing, Order, OrderStatus, ProviderDown
 
 # A provider may take ten seconds over each of a closing's calls.
 TURN = timedelta(seconds=60)
@@ -86,11 +86,12 @@ def _is_overdue(activation: Activation) -> bool:
     return activation.expires_at is not None and activation.expires_at < datetime.now(UTC) - OVERDUE
 
 
-def settle(name: str, orders: list[Order], listed_at: datetime) -> None:
+def settle(name: str, listing: Listing, listed_at: datetime) -> None:
     """Find out what became of a provider's purchases in doubt: attach its orders, or give the money back.
 
-    `orders` is its list, asked for at `listed_at`. Orders of one service and country are alike: any that nobody owns
-    will do, the oldest for the oldest; a unique index keeps two activations from taking the same one.
+    `listing` was asked for at `listed_at`; only a whole one proves that nothing was bought. Orders of one service and
+    country are alike: any that nobody owns will do, the oldest for the oldest; a unique index keeps two activations
+    from taking the same one.
     """
     doubtful = db.session.scalars(
         select(Activation)
@@ -100,7 +101,7 @@ def settle(name: str, orders: list[Order], listed_at: datetime) -> None:
     ).all()
     if not doubtful:
         return
-    alive = {o.provider_ref: o for o in orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
+    alive = _alive(listing)
     # A number that a customer has been shown already is nobody else's, however the provider has mixed up its ids.
     shown = set(
         db.session.scalars(
@@ -117,18 +118,21 @@ def settle(name: str, orders: list[Order], listed_at: datetime) -> None:
             order = next((alive[ref] for ref in in_order if _fits(activation, alive[ref])), None)
             if order is not None:
                 in_order.remove(order.provider_ref)
-            _settle_one(activation, order, listed_at)
+                if activations.accept(activation, order) and order.messages:
+                    activations.receive(activation.id, order.messages)
+            elif listing.is_whole and _is_certain(activation, listed_at):
+                activations.fail(activation, "nothing_bought")
 
 
-def _settle_one(activation: Activation, order: Order | None, listed_at: datetime) -> None:
+def _alive(listing: Listing) -> dict[str, Order]:
+    return {o.provider_ref: o for o in listing.orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
+
+
+def _is_certain(activation: Activation, listed_at: datetime) -> bool:
+    """Whether a list asked for at that time must show what this purchase bought, if it bought anything."""
     adapter = registry.find(activation.provider_name)
     assert adapter is not None, activation.provider_name
-    lag = timedelta(seconds=adapter.rules.listing_lag_seconds)
-    if order is not None:
-        if activations.accept(activation, order) and order.messages:
-            activations.receive(activation.id, order.messages)
-    elif listed_at - activation.attempt_at > lag + CERTAIN_AFTER:
-        activations.fail(activation, "nothing_bought")
+    return listed_at - activation.attempt_at > timedelta(seconds=adapter.rules.listing_lag_seconds) + CERTAIN_AFTER
 
 
 def _fits(activation: Activation, order: Order) -> bool:
@@ -150,11 +154,12 @@ def sweep_due() -> int:
     if name is None:
         return 0
     try:
-        orders = registry.ask(name).list_orders()
+        # Whole or not: a sweep acts on what it sees and concludes nothing from what it does not.
+        listing = list_orders(name, Provider.sweep_due_at, SWEEP_EVERY)
     except ProviderDown as error:
         current_app.logger.warning("open orders of %s not read: %s", name, error)
         return 0
-    alive = {o.provider_ref: o for o in orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
+    alive = _alive(listing)
     with transaction():
         for ref in strays.unclaimed(name, list(alive)):
             strays.add(name, ref, "unclaimed", alive[ref].cost_micros, wait=STRAY_AFTER)

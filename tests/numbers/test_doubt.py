@@ -10,6 +10,7 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, polling, registry, settling, strays
 from namaskah.numbers.models import Activation, StrayOrder
+from namaskah.providers.base import Listing
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh
 from tests.support import Control
@@ -121,7 +122,7 @@ def test_a_purchase_cut_off_before_it_was_sent_is_paid_back(alice: User, control
 def test_an_answer_that_comes_after_the_money_went_back_is_given_back(alice: User, control: Control) -> None:
     activation = in_doubt_at("fivesim", alice, control)
     activations.fail(activation, "nothing_bought")
-    [order] = registry.ask("fivesim").list_orders()
+    [order] = registry.ask("fivesim").list_orders().orders
     assert activations.accept(activation, order) is False
     assert stray_refs() == [("too_late", None)]
     shop.work()
@@ -171,7 +172,7 @@ def test_an_id_given_out_twice_never_makes_one_order_of_two(
 def test_an_order_being_given_back_is_handed_to_nobody(alice: User, bob: User, control: Control) -> None:
     activation = in_doubt_at("herosms", alice, control)
     activations.fail(activation, "nothing_bought")
-    [order] = registry.ask("herosms").list_orders()
+    [order] = registry.ask("herosms").list_orders().orders
     assert not activations.accept(activation, order)
     assert settling.close_strays_due() == 1, "refused: too early, but it has begun"
     other = in_doubt_at("herosms", bob, control, "reset")
@@ -185,20 +186,60 @@ def test_an_order_being_given_back_is_handed_to_nobody(alice: User, bob: User, c
 
 def test_an_order_dearer_than_allowed_is_not_attached(alice: User, control: Control) -> None:
     activation = in_doubt_at("fivesim", alice, control)
-    [order] = registry.ask("fivesim").list_orders()
+    [order] = registry.ask("fivesim").list_orders().orders
     assert order.cost_micros is not None
     ceiling = activations.max_cost_micros(activation, "USD")
-    settling.settle("fivesim", [replace(order, cost_micros=ceiling + 1)], datetime.now(UTC))
+    settling.settle("fivesim", Listing((replace(order, cost_micros=ceiling + 1),)), datetime.now(UTC))
     assert fresh(activation).state == "in_doubt"
-    settling.settle("fivesim", [order], datetime.now(UTC))
+    settling.settle("fivesim", Listing((order,)), datetime.now(UTC))
     assert fresh(activation).state == "waiting"
+
+
+def push_down(name: str) -> None:
+    """The lists of both protocols begin with the newest orders: two of them make all before a second page's."""
+    country, service = {"fivesim": "nigeria/telegram", "herosms": "19/tg"}[name].split("/")
+    for _order in range(2):
+        registry.ask(name).buy(service, country, "any", 10**9)
+
+
+@BOTH
+def test_a_list_that_was_cut_proves_nothing(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activation = in_doubt_at(name, alice, control)
+    push_down(name)
+    shop.later(95)
+    with monkeypatch.context() as patch:
+        shop.cut_list(patch, name)
+        polling.poll(name)
+        assert fresh(activation).state == "in_doubt"
+    polling.poll(name)
+    assert fresh(activation).state == "waiting"
+    shop.sweep()
+    shop.end_everything(control)
+    shop.assert_books_agree(control)
+
+
+@BOTH
+def test_no_doubt_outlasts_a_list_that_is_always_cut(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activation = in_doubt_at(name, alice, control, "reset")
+    push_down(name)
+    shop.cut_list(monkeypatch, name)
+    shop.later(470)
+    shop.work()
+    assert fresh(activation).state == "in_doubt"
+    shop.later(11)
+    shop.work()
+    assert (fresh(activation).state, shop.wallet(alice)) == ("failed", (1_000_000, 0))
 
 
 # ── Orders that nobody owns ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def bought_behind_our_back(name: str) -> str:
-    service, country = {"fivesim": ("whatsapp", "nigeria"), "herosms": ("wa", "19")}[name]
+    country, service = shop.WHATSAPP_IN_NIGERIA[name].split("/")
     return registry.ask(name).buy(service, country, "any", 10**9).provider_ref
 
 

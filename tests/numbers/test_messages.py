@@ -10,7 +10,7 @@ from namaskah.db import db, transaction
 from namaskah.numbers import messages, polling, registry
 from namaskah.numbers.models import Activation, Provider
 from namaskah.numbers.polling import receive_push
-from namaskah.providers.base import Sms
+from namaskah.providers.base import Listing, Sms
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh
 from tests.support import Control
@@ -133,7 +133,7 @@ def test_an_order_the_list_does_not_show_is_asked_for_by_itself(
 ) -> None:
     activation = number_of("herosms", alice)
     control.sms("herosms", activation.provider_ref or "", TEXT)
-    monkeypatch.setattr(registry.find("herosms"), "list_orders", list)
+    monkeypatch.setattr(registry.find("herosms"), "list_orders", lambda _pause: Listing())
     assert polling.poll("herosms") == 0, "it may not be listed yet"
     shop.later(60)
     assert polling.poll("herosms") == 1

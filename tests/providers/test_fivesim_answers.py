@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from namaskah.providers import fivesim
-from namaskah.providers.base import CloseOutcome, NotSold, Order, OrderStatus, OutcomeUnknown, ProviderDown
+from namaskah.providers.base import CloseOutcome, Listing, NotSold, Order, OrderStatus, OutcomeUnknown, ProviderDown
 from namaskah.providers.fivesim import ERRORS, FiveSim
 
 from .conftest import Canned
@@ -291,7 +291,7 @@ def test_the_list_is_read_as_far_back_as_an_hour(provider: FiveSim, canned: Cann
     monkeypatch.setattr(
         canned, "find", lambda target: (200, json.dumps({"Data": pages[canned.asked[-1][1]["offset"]]}).encode(), {})
     )
-    assert [o.provider_ref for o in provider.list_orders()] == [str(n) for n in range(200, 150, -1)]
+    assert [o.provider_ref for o in provider.list_orders().orders] == [str(n) for n in range(200, 150, -1)]
     assert [query["offset"] for _, query, _ in canned.asked] == ["0", "30"]
     assert canned.asked[0][1] == {
         "category": "activation",
@@ -302,10 +302,26 @@ def test_the_list_is_read_as_far_back_as_an_hour(provider: FiveSim, canned: Cann
     }
 
 
+def test_a_busy_hour_is_listed_whole_up_to_a_limit(provider: FiveSim, canned: Canned, monkeypatch: Any) -> None:
+    def hour_of(count: int) -> None:
+        rows = [json.loads(order(id=n, created_at=NOW.isoformat())) for n in range(count, 0, -1)]
+
+        def find(_target: str) -> tuple[int, bytes, dict[str, str]]:
+            offset = int(canned.asked[-1][1]["offset"])
+            return 200, json.dumps({"Data": rows[offset : offset + 100]}).encode(), {}
+
+        monkeypatch.setattr(canned, "find", find)
+
+    for count, read, is_whole in ((730, 730, True), (3_100, 3_000, False)):
+        hour_of(count)
+        listing = provider.list_orders()
+        assert (len(listing.orders), listing.is_whole) == (read, is_whole)
+
+
 @pytest.mark.parametrize("body", ['{"Data": null}', '{"Data": []}'])
 def test_an_empty_list_is_empty(provider: FiveSim, canned: Canned, body: str) -> None:
     canned.answer(body)
-    assert provider.list_orders() == []
+    assert provider.list_orders() == Listing()
 
 
 @pytest.mark.parametrize("body", ["[]", '{"Data": [{}]}', '{"Data": 1}', "", "<html>"])
