@@ -5,6 +5,7 @@ The same listing ends activations whose window is over, and settles those in dou
 """
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -24,8 +25,10 @@ RETRY = timedelta(seconds=3)
 # A code that comes after the money went back is still shown: it is looked for this long, this often.
 LATE = timedelta(minutes=30)
 LATE_TICK = timedelta(seconds=20)
-# Orders that the listing does not show are asked for one by one, a few at each tick.
+# Orders that the listing does not show are asked for one by one, a few at each tick, each in its turn.
 SINGLES = 3
+# When each of them was asked for last, by provider. Another worker has its own turns; all that costs is a call.
+_asked_at: dict[str, dict[int, float]] = {}
 
 
 def poll_due() -> int:
@@ -66,12 +69,13 @@ def poll(name: str) -> int:
             if order is None and activation.state == "waiting" and _listed_by_now(activation, listed_at):
                 missing.append(activation)
             else:
-                new += _take(activation, order, known[activation.id], listed_at)
+                new += _take(activation, order, known[activation.id], listed_at, is_all=listing.is_whole)
     singles = SINGLES if _allows_bursts(name) else 1
-    for place, activation in enumerate(missing):
+    for place, activation in enumerate(_longest_unasked_first(name, missing)):
         with apart(f"activation {activation.id}"):
-            order = _ask_for(activation) if place < singles else None
-            new += _take(activation, order, known[activation.id], listed_at)
+            order, is_told = _ask_for(activation) if place < singles else (None, False)
+            is_all = is_told or listing.is_whole
+            new += _take(activation, order, known[activation.id], listed_at, is_all=is_all)
     settling.settle(name, listing, listed_at)
     return new
 
@@ -122,22 +126,32 @@ def _listed_by_now(activation: Activation, listed_at: datetime) -> bool:
     return listed_at - activation.attempt_at > lag
 
 
-def _ask_for(activation: Activation) -> Order | None:
-    """The order by itself; None when the provider does not know it or does not answer."""
+def _longest_unasked_first(name: str, missing: list[Activation]) -> list[Activation]:
+    """Else the same few would be asked for at every tick, and the others never."""
+    before = _asked_at.get(name, {})
+    _asked_at[name] = {activation.id: before[activation.id] for activation in missing if activation.id in before}
+    return sorted(missing, key=lambda activation: before.get(activation.id, 0.0))
+
+
+def _ask_for(activation: Activation) -> tuple[Order | None, bool]:
+    """The order by itself, None when the provider does not know it; and whether the provider answered at all."""
     id, name, ref = activation.id, activation.provider_name, activation.provider_ref or ""
+    _asked_at[name][id] = monotonic()
     pace(name)
     try:
         with registry.asking(name) as adapter:
-            return adapter.get_order(ref)
+            return adapter.get_order(ref), True
     except ProviderDown as error:
         current_app.logger.info("activation %s not read: %s", id, error)
-        return None
+        return None, False
 
 
-def _take(activation: Activation, order: Order | None, known: set[str], listed_at: datetime) -> int:
+def _take(activation: Activation, order: Order | None, known: set[str], listed_at: datetime, *, is_all: bool) -> int:
     """What an order says about its activation: that the provider has ended it and paid us back, new messages (late
     ones, if it has), or nothing; and if nothing by the end of its window, the money goes back, whatever the provider
-    still has to do."""
+    still has to do. Not, though, where an order was neither listed nor asked for, and that is not all the provider
+    has to tell (`is_all`): its code may be there."""
+    is_all = is_all or order is not None
     if order is not None and order.phone and activation.phone and order.phone != activation.phone:
         # The provider answered our purchase with another customer's order: its messages are not for this one. The
         # window goes by, the money goes back, and what was really sold is found by the sweep.
@@ -147,6 +161,6 @@ def _take(activation: Activation, order: Order | None, known: set[str], listed_a
     fresh = [sms for sms in order.messages if messages.fingerprint(sms, service) not in known] if order else []
     is_refunded = order is not None and order.status is OrderStatus.REFUNDED
     is_over = activation.expires_at is not None and activation.expires_at <= listed_at and not fresh
-    if activation.state == "waiting" and (is_refunded or is_over):
+    if activation.state == "waiting" and (is_refunded or (is_over and is_all)):
         closing.conclude(activation, closed_at_provider=is_refunded)
     return activations.receive(activation.id, fresh) if fresh else 0

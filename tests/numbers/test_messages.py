@@ -140,6 +140,50 @@ def test_an_order_the_list_does_not_show_is_asked_for_by_itself(
     assert fresh(activation).state == "received"
 
 
+def hidden_numbers(name: str, user: User, monkeypatch: pytest.MonkeyPatch) -> list[Activation]:
+    """Seven numbers that a cut list does not show, in the order of their ends: it shows the two bought last."""
+    many = [number_of(name, user) for _ in range(9)]
+    shop.later(60)
+    shop.cut_list(monkeypatch, name)
+    return many[:7]
+
+
+@BOTH
+def test_no_order_missing_from_the_list_starves(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = hidden_numbers(name, alice, monkeypatch)
+    control.sms(name, hidden[-1].provider_ref or "", TEXT)
+    assert [polling.poll(name) for _tick in range(3)] == [0, 0, 1]
+    assert fresh(hidden[-1]).state == "received"
+    assert control.calls()["counts"][f"{name}/poll"] == 9, "three at a tick"
+
+
+@BOTH
+def test_where_the_list_was_cut_no_window_ends_unasked(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = hidden_numbers(name, alice, monkeypatch)
+    control.sms(name, hidden[-1].provider_ref or "", TEXT)
+    shop.end_windows()
+    polling.poll(name)
+    assert [fresh(activation).state for activation in hidden] == ["expired"] * 3 + ["waiting"] * 4
+    polling.poll(name)
+    assert polling.poll(name) == 1
+    assert [fresh(activation).state for activation in hidden] == ["expired"] * 6 + ["received"]
+
+
+@BOTH
+def test_where_the_list_was_cut_no_window_ends_unanswered(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = hidden_numbers(name, alice, monkeypatch)
+    shop.end_windows()
+    control.fault(name, "poll", "reset", times=0)
+    polling.poll(name)
+    assert {fresh(activation).state for activation in hidden} == {"waiting"}
+
+
 @pytest.mark.parametrize(
     "text, code",
     [
