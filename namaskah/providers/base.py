@@ -97,7 +97,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Listing:
-    """The orders a provider lists. Unless it `is_whole`, an order that is not among them may be open all the same."""
+    """The orders a provider lists. Unless it `is_whole`, it was cut or a row of it could not be read: then an order
+    that is not among them may be open all the same."""
 
     orders: tuple[Order, ...] = ()
     is_whole: bool = True

@@ -111,7 +111,7 @@ class FiveSim:
     ) -> None:
         self.name, self.currency = name, currency
         self._base_url = base_url.rstrip("/")
-        self._lister = Lister(name, MAX_PAGES)
+        self._lister = Lister(name, "id", MAX_PAGES)
         self._headers = {"accept": "application/json", "authorization": f"Bearer {token}"}
 
     def quotes(self, services: Iterable[str], countries: Iterable[str]) -> list[Quote]:
@@ -148,8 +148,7 @@ class FiveSim:
 
     def list_orders(self, between_pages: Callable[[], None] = no_pause) -> Listing:
         """Open and closed orders of about the last hour, newest first, messages included. Read until a page is short
-        or older than that, for the list's `Total` is not to be trusted. One unusable order spoils the list: it might be
-        the one looked for. Raises ProviderDown."""
+        or older than that, for the list's `Total` is not to be trusted. Raises ProviderDown."""
         with reading():
             return self._lister.read(self._page, _parse_order, _is_last_page, between_pages)
 

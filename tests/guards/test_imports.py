@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "providers": set(),
     "providers.base": set(),
     "providers.answers": {"providers.base", "http", "money"},
-    "providers.listing": {"providers.base"},
+    "providers.listing": {"providers.base", "providers.answers"},
     "providers.price_lists": {"providers.base", "providers.answers"},
     "providers.fivesim": {"providers.base", "providers.answers", "providers.listing", "http"},
     "providers.sms_activate_answers": {"providers.base", "providers.answers", "http"},

@@ -86,7 +86,7 @@ def cut_list(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     for module in (fivesim, sms_activate):
         monkeypatch.setattr(module, "PAGE", 2)
     monkeypatch.setattr(fivesim, "SMALL_PAGE", 2)
-    monkeypatch.setattr(registry.find(name), "_lister", Lister(name, max_pages=1))
+    monkeypatch.setattr(registry.find(name), "_lister", Lister(name, "id", max_pages=1))
 
 
 def work(rounds: int = 1) -> None:

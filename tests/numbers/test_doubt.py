@@ -221,6 +221,17 @@ def test_a_list_that_was_cut_proves_nothing(
 
 
 @BOTH
+def test_a_row_that_cannot_be_read_may_be_what_was_bought(name: str, alice: User, control: Control) -> None:
+    activation = in_doubt_at(name, alice, control)
+    control.fault(name, "list", "bad_row")
+    shop.later(95)
+    polling.poll(name)
+    assert fresh(activation).state == "in_doubt"
+    polling.poll(name)
+    assert fresh(activation).state == "waiting"
+
+
+@BOTH
 def test_no_doubt_outlasts_a_list_that_is_always_cut(
     name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,21 @@ def test_where_the_list_was_cut_no_window_ends_unanswered(
     assert {fresh(activation).state for activation in hidden} == {"waiting"}
 
 
+@BOTH
+def test_a_row_that_cannot_be_read_keeps_nobody_from_their_code(
+    name: str, alice: User, bob: User, control: Control
+) -> None:
+    sound, spoilt = number_of(name, alice), number_of(name, bob)
+    for activation in (sound, spoilt):
+        control.sms(name, activation.provider_ref or "", TEXT)
+    control.fault(name, "list", "bad_row", times=0)
+    assert polling.poll(name) == 1
+    assert (fresh(sound).state, fresh(spoilt).state) == ("received", "waiting")
+    shop.later(60)
+    assert polling.poll(name) == 1, "its order by itself can be read"
+    assert fresh(spoilt).state == "received"
+
+
 @pytest.mark.parametrize(
     "text, code",
     [

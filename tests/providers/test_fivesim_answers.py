@@ -324,7 +324,23 @@ def test_an_empty_list_is_empty(provider: FiveSim, canned: Canned, body: str) ->
     assert provider.list_orders() == Listing()
 
 
-@pytest.mark.parametrize("body", ["[]", '{"Data": [{}]}', '{"Data": 1}', "", "<html>"])
+@pytest.mark.parametrize("changes", [{"phone": ""}, {"status": "SOLD"}, {"product": None}, {"id": {}}, {"price": -1}])
+def test_one_row_that_cannot_be_read_costs_that_row_alone(
+    provider: FiveSim, canned: Canned, changes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [ORDER, {**ORDER, "id": 7, **changes}, {**ORDER, "id": 8}]
+    canned.answer(json.dumps({"Data": rows}))
+    for _time in range(2):
+        listing = provider.list_orders()
+        assert ([o.provider_ref for o in listing.orders], listing.is_whole) == (["11631253", "8"], False)
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+    assert ORDER["phone"] not in record.getMessage()
+    canned.answer(json.dumps({"Data": [ORDER]}))
+    assert provider.list_orders().is_whole
+
+
+@pytest.mark.parametrize("body", ["[]", '{"Data": {"1": {}}}', '{"Data": 1}', "", "<html>"])
 def test_a_list_that_cannot_be_trusted_is_no_list(provider: FiveSim, canned: Canned, body: str) -> None:
     canned.answer(body)
     with pytest.raises(ProviderDown) as caught:

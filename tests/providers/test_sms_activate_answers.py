@@ -461,8 +461,20 @@ def test_each_listed_state_has_its_meaning(
 @pytest.mark.parametrize(
     "changes", [{"activationStatus": "99"}, {"phoneNumber": ""}, {"serviceCode": None}, {"activationId": {}}]
 )
-def test_a_list_that_cannot_be_trusted_is_no_list(provider: SmsActivate, canned: Canned, changes: Any) -> None:
-    canned.answer(json.dumps([{**ROW, **changes}]))
+def test_one_row_that_cannot_be_read_costs_that_row_alone(
+    provider: SmsActivate, canned: Canned, changes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    canned.answer(json.dumps([ROW, {**ROW, "activationId": 7, **changes}, 5, {**ROW, "activationId": 8}]))
+    for _time in range(2):
+        listing = provider.list_orders()
+        assert ([o.provider_ref for o in listing.orders], listing.is_whole) == (["635468021", "8"], False)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"], "each of the two once"
+    assert ROW["phoneNumber"] not in caplog.text
+
+
+@pytest.mark.parametrize("body", ['{"status":"success"}', '{"data":1}', "5", "", "<html>", '"x"'])
+def test_a_list_that_is_none_is_no_list(provider: SmsActivate, canned: Canned, body: str) -> None:
+    canned.answer(body)
     with pytest.raises(ProviderDown, match="bad_answer"):
         provider.list_orders()
 
