@@ -255,7 +255,7 @@ def _is_last_page(rows: list[object], orders: list[Order]) -> bool:
 
 def _parse_order(value: object) -> Order:
     item = as_object(value, "order")
-    messages = tuple(_parse_sms(sms) for sms in as_list(item.get("sms") or [], "sms"))
+    messages = tuple(sms for told in as_list(item.get("sms") or [], "sms") if (sms := _parse_sms(told)))
     status = STATUSES.get(str(item.get("status")))
     if status is None:
         raise Malformed("status")
@@ -273,9 +273,12 @@ def _parse_order(value: object) -> Order:
     )
 
 
-def _parse_sms(value: object) -> Sms:
+def _parse_sms(value: object) -> Sms | None:
+    """None for a message of neither text nor code: nobody pays for that."""
     item = as_object(value, "sms")
     text, code = answers.parse_words(item.get("text")), answers.parse_words(item.get("code"))
+    if not text and not code:
+        return None
     return Sms(
         text=text or code,
         code=code or None,  # "" when 5sim found none

@@ -230,6 +230,19 @@ def test_messages_keep_their_order_and_only_storable_text(provider: FiveSim, can
     assert (other.text, other.code, other.sender, other.provider_id) == ("ab?c", None, None, None)
 
 
+@pytest.mark.parametrize("blank", [{"text": "", "code": ""}, {"text": None, "code": None}, {"text": " \x00"}, {}])
+def test_a_message_that_says_nothing_is_none(provider: FiveSim, canned: Canned, blank: dict[str, Any]) -> None:
+    empty = {"created_at": NOW.isoformat(), "sender": "Telegram", "id": 7, **blank}
+    canned.answer(order(status="RECEIVED", sms=[empty]))
+    found = provider.get_order("1")
+    assert found is not None
+    assert (found.status, found.messages) == (OrderStatus.WAITING, ())
+    canned.answer(order(status="RECEIVED", sms=[empty, SMS]))
+    found = provider.get_order("1")
+    assert found is not None
+    assert [sms.text for sms in found.messages] == ["Code 415127"]
+
+
 @pytest.mark.parametrize("phrase", ["order not found", "record not found"])
 def test_an_unknown_order_is_none(provider: FiveSim, canned: Canned, phrase: str) -> None:
     canned.answer(phrase, 404)
