@@ -152,11 +152,8 @@ def _take(activation: Activation, order: Order | None, known: set[str], listed_a
     still has to do. Not, though, where an order was neither listed nor asked for, and that is not all the provider
     has to tell (`is_all`): its code may be there."""
     is_all = is_all or order is not None
-    if order is not None and order.phone and activation.phone and order.phone != activation.phone:
-        # The provider answered our purchase with another customer's order: its messages are not for this one. The
-        # window goes by, the money goes back, and what was really sold is found by the sweep.
-        current_app.logger.error("order %s of activation %s has another number", order.provider_ref, activation.id)
-        order = None
+    if order is not None:
+        order = messages.only_own(order, activation)
     service = activation.service_code
     fresh = [sms for sms in order.messages if messages.fingerprint(sms, service) not in known] if order else []
     is_refunded = order is not None and order.status is OrderStatus.REFUNDED

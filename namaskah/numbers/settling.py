@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from namaskah import live
 from namaskah.db import db, transaction
-from namaskah.numbers import activations, closing, registry, strays
+from namaskah.numbers import activations, closing, messages, registry, strays
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
 from namaskah.numbers.turns import apart, list_orders, pace, take_turn
 from namaskah.providers.base import CloseOutcome, Closing, Listing, Order, OrderStatus, ProviderDown
@@ -206,8 +206,10 @@ def _close_stray(stray: StrayOrder) -> None:
     except ProviderDown as error:
         current_app.logger.info("stray %s of %s not closed yet: %s", ref, name, error)
         return
-    if order and order.messages and activation_id:
-        activations.receive(activation_id, order.messages)
+    if order and activation_id:
+        order = messages.only_own(order, db.session.get_one(Activation, activation_id))
+        if order.messages:
+            activations.receive(activation_id, order.messages)
     with transaction():
         _book_closing(id, answer)
 

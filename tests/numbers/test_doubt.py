@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.numbers import activations, polling, registry, settling, strays
+from namaskah.numbers import activations, closing, messages, polling, registry, settling, strays
 from namaskah.numbers.models import Activation, StrayOrder
 from namaskah.providers.base import Listing
 from tests.numbers import shop
@@ -371,3 +371,41 @@ def test_a_customer_never_reads_the_message_of_anothers_order(alice: User, bob: 
     polling.poll("fivesim")
     assert fresh(confused).state == "expired"
     assert shop.wallet(bob) == (500_000, 0)
+
+
+def confused_by_its_provider(lost: User, user: User, control: Control) -> Activation:
+    """5sim's answer to a purchase has the id of an older order of ours, which then gets a message; the number is right.
+    Nobody has polled yet."""
+    shop.only("fivesim")
+    in_doubt_at("fivesim", lost, control)
+    [order] = control.orders("fivesim")
+    control.fault("fivesim", "buy", "duplicate_id")
+    confused = buy(user)
+    assert confused.provider_ref == str(order["id"])
+    control.sms("fivesim", order["id"], "Your code is 482-913")
+    return confused
+
+
+def test_cancelling_shows_nobody_the_message_of_anothers_order(alice: User, bob: User, control: Control) -> None:
+    confused = confused_by_its_provider(alice, bob, control)
+    closing.cancel(confused)
+    for _time in range(closing.MAX_TRIES - 1):
+        assert fresh(confused).state == "waiting", "the provider says there is a message, but shows none of this number"
+        shop.later(6)
+        settling.advance_due()
+    assert (fresh(confused).state, shop.wallet(bob)) == ("cancelled", (500_000, 0))
+    settling.close_strays_due()
+    assert stray_refs() == [("released", "kept")]
+    assert messages.of_activation(confused.id) == []
+
+
+def test_the_end_of_a_window_shows_nobody_the_message_of_anothers_order(
+    alice: User, bob: User, control: Control
+) -> None:
+    confused = confused_by_its_provider(alice, bob, control)
+    shop.end_windows()
+    for _time in range(closing.MAX_TRIES):
+        settling.advance_due()
+        shop.later(6)
+    assert (fresh(confused).state, shop.wallet(bob)) == ("expired", (500_000, 0))
+    assert messages.of_activation(confused.id) == []
