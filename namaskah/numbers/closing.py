@@ -99,6 +99,17 @@ def ask_again(activation: Activation) -> None:
     live.publish(activation.user_id, "activation", activation.id)
 
 
+def stop_waiting(activation: Activation) -> None:
+    """The other code that was asked for has come, and is the one we have: the page waits for no other."""
+    asked_at = activation.asked_again_at
+    with transaction():
+        locked = db.session.get_one(Activation, activation.id, with_for_update=True, populate_existing=True)
+        # Asked once more meanwhile, it waits on.
+        if locked.asked_again_at == asked_at and move(locked, ("received",), asked_again_at=None):
+            note(locked, "code", locked.provider_name)
+    live.publish(activation.user_id, "activation", activation.id)
+
+
 def close(activation: Activation) -> None:
     """End a waiting activation now: tell the provider, look once more for an SMS, give the money back.
 

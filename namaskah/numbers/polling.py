@@ -160,4 +160,19 @@ def _take(activation: Activation, order: Order | None, known: set[str], listed_a
     is_over = activation.expires_at is not None and activation.expires_at <= listed_at and not fresh
     if activation.state == "waiting" and (is_refunded or (is_over and is_all)):
         closing.conclude(activation, closed_at_provider=is_refunded)
+    if order and not fresh and _came_again(activation, order, known, listed_at):
+        closing.stop_waiting(activation)
     return activations.receive(activation.id, fresh) if fresh else 0
+
+
+def _came_again(activation: Activation, order: Order, known: set[str], listed_at: datetime) -> bool:
+    """Whether another code was asked for and the service sent the one we have, which makes no new message."""
+    asked_at, adapter = activation.asked_again_at, registry.find(activation.provider_name)
+    if asked_at is None or adapter is None or not order.messages:
+        return False
+    if adapter.rules.hides_old_messages:
+        # Any message it gives is the new one, unless the list is older than our wish.
+        return listed_at - asked_at > timedelta(seconds=adapter.rules.listing_lag_seconds)
+    # The old one stays in the list: there must be one more, and it must have come since.
+    is_newer = any(sms.received_at and sms.received_at > asked_at for sms in order.messages)
+    return is_newer and len(order.messages) > len(known)

@@ -134,6 +134,7 @@ class Rules:
     min_seconds_between_calls: float  # below this the provider answers 429
     can_ban: bool = True
     can_ask_again: bool = True
+    hides_old_messages: bool = False  # while another SMS is awaited, none is given: the one that shows again is new
     lists_closed_orders: bool = False  # list_orders() also shows orders that ended a short time ago
 
 

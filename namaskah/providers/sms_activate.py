@@ -59,6 +59,7 @@ class SmsActivate:
         listing_lag_seconds=30,
         min_seconds_between_calls=1.0,
         can_ban=False,
+        hides_old_messages=True,
     )
 
     def __init__(self, name: str, base_url: str, api_key: str, currency: str = "USD") -> None:

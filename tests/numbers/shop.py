@@ -59,7 +59,8 @@ def later(seconds: float) -> None:
     """So much time passes for us (the sandbox's clock stays: see Control.expire and its settings)."""
     db.session.rollback()
     moved = {
-        "activations": "created_at attempt_at due_at expires_at cancel_from cancel_requested_at received_at ended_at",
+        "activations": "created_at attempt_at due_at expires_at cancel_from cancel_requested_at received_at ended_at"
+        " asked_again_at",
         "stray_orders": "created_at due_at",
         "providers": "poll_due_at sweep_due_at",
     }

@@ -170,6 +170,7 @@ def test_a_second_code_can_be_asked_for(up: Upstream) -> None:
     assert up.adapter.ask_again(order.provider_ref) is True
     (listed,) = up.adapter.list_orders().orders
     assert listed.status is OrderStatus.RECEIVED
+    assert (listed.messages == ()) is up.adapter.rules.hides_old_messages
     up.sms(order, "Second 222222", "222222")
     assert up.get(order).messages[-1].code == "222222"
     up.adapter.finish(order.provider_ref)
