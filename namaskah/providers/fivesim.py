@@ -173,8 +173,10 @@ class FiveSim:
     def balance_micros(self) -> int:
         """What can be spent, in millionths; money of open orders is kept apart by 5sim. Raises ProviderDown."""
         with reading():
-            profile = as_object(self._read("/user/profile"), "profile")
-            return _parse_price(profile.get("balance"))
+            balance = as_object(self._read("/user/profile"), "profile").get("balance")
+            if not isinstance(balance, int | Decimal):
+                raise Malformed("balance")
+            return answers.parse_balance(balance)
 
     def _close(self, verb: str, provider_ref: str) -> Closing:
         with reading():

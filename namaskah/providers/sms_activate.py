@@ -140,7 +140,7 @@ class SmsActivate:
     def balance_micros(self) -> int:
         """ACCESS_BALANCE, in millionths of `currency`. Raises ProviderDown."""
         with reading():
-            return answers.parse_cost(self._ask("getBalance", {}, {"ACCESS_BALANCE"}).rest)
+            return answers.parse_balance(self._ask("getBalance", {}, {"ACCESS_BALANCE"}).rest)
 
     def _sold(self, answer: Answer, service: str, country: str, operator: str) -> Order | None:
         """The order in a purchase's answer, None when it has none. The window is the contract's unless the answer names

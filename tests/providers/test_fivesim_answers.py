@@ -398,10 +398,19 @@ def test_a_product_not_on_sale_has_no_quotes(provider: FiveSim, canned: Canned, 
     assert provider.quotes(["telegram"], ["england"]) == []
 
 
-@pytest.mark.parametrize(("body", "micros"), [("12.3456", 12_345_600), ("0", 0), ("100", 100_000_000)])
+@pytest.mark.parametrize(("body", "micros"), [
+    ("12.3456", 12_345_600), ("0", 0), ("100", 100_000_000), ("2500000.5", 2_500_000_500_000), ("-0.25", -250_000),
+])  # fmt: skip
 def test_the_balance_is_exact(provider: FiveSim, canned: Canned, body: str, micros: int) -> None:
     canned.answer('{"id": 1, "balance": ' + body + ', "frozen_balance": 5}')
     assert provider.balance_micros() == micros
+
+
+@pytest.mark.parametrize("body", ["null", '"12"', "true", "[]", "1e13", "-1e13", "1e999999999"])
+def test_a_balance_that_is_no_amount_is_none(provider: FiveSim, canned: Canned, body: str) -> None:
+    canned.answer('{"id": 1, "balance": ' + body + "}")
+    with pytest.raises(ProviderDown):
+        provider.balance_micros()
 
 
 def test_an_unreachable_provider_sold_nothing(closed_url: str) -> None:

@@ -571,13 +571,20 @@ def test_a_price_list_that_is_none_is_no_list(provider: SmsActivate, canned: Can
         provider.quotes(["tg"], ["187"])
 
 
-@pytest.mark.parametrize(("body", "micros"), [("ACCESS_BALANCE:12.34", 12_340_000), ("ACCESS_BALANCE:0", 0)])
+@pytest.mark.parametrize(("body", "micros"), [
+    ("ACCESS_BALANCE:12.34", 12_340_000),
+    ("ACCESS_BALANCE:0", 0),
+    ("ACCESS_BALANCE:25000000.01", 25_000_000_010_000),  # an account in roubles
+    ("ACCESS_BALANCE:-0.5", -500_000),
+])  # fmt: skip
 def test_the_balance_is_exact(provider: SmsActivate, canned: Canned, body: str, micros: int) -> None:
     canned.answer(body)
     assert provider.balance_micros() == micros
 
 
-@pytest.mark.parametrize("body", ["ACCESS_BALANCE", "ACCESS_BALANCE:", "ACCESS_BALANCE:NaN", "12", "{}"])
+@pytest.mark.parametrize(
+    "body", ["ACCESS_BALANCE", "ACCESS_BALANCE:", "ACCESS_BALANCE:NaN", "ACCESS_BALANCE:1e13", "12", "{}"]
+)
 def test_a_balance_that_is_no_amount_is_none(provider: SmsActivate, canned: Canned, body: str) -> None:
     canned.answer(body)
     with pytest.raises(ProviderDown):
