@@ -115,10 +115,13 @@ def settle(name: str, listing: Listing, listed_at: datetime) -> None:
     in_order = sorted(free, key=lambda ref: (alive[ref].created_at or listed_at, len(ref), ref))
     for activation in doubtful:
         with apart(f"activation {activation.id}"):
+            db.session.refresh(activation)
+            if activation.state != "in_doubt":  # another poll was first, with another order: this one is still free
+                continue
             order = next((alive[ref] for ref in in_order if _fits(activation, alive[ref])), None)
             if order is not None:
                 in_order.remove(order.provider_ref)
-                if activations.accept(activation, order) and order.messages:
+                if activations.accept(activation, order, is_found=True) and order.messages:
                     activations.receive(activation.id, order.messages)
             elif listing.is_whole and _is_certain(activation, listed_at):
                 activations.fail(activation, "nothing_bought")
