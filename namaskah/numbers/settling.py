@@ -96,7 +96,8 @@ def settle(name: str, listing: Listing, listed_at: datetime) -> None:
     doubtful = db.session.scalars(
         select(Activation)
         .where(Activation.provider_name == name, Activation.state == "in_doubt")
-        .order_by(Activation.attempt_at, Activation.id)
+        # Who may have one operator's number alone chooses before those for whom any will do.
+        .order_by(Activation.operator == "any", Activation.attempt_at, Activation.id)
         .execution_options(populate_existing=True)
     ).all()
     if not doubtful:
@@ -145,6 +146,7 @@ def _fits(activation: Activation, order: Order) -> bool:
     assert adapter is not None, name
     return (
         (order.service, order.country) == activations.provider_codes(activation, name)
+        and (activation.operator == "any" or order.operator in {None, activation.operator})
         and (order.created_at is None or order.created_at >= activation.attempt_at - CLOCK_SKEW)
         and (order.cost_micros or 0) <= activations.max_cost_micros(activation, adapter.currency)
     )

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.numbers import activations, closing, messages, polling, registry, settling, strays
+from namaskah.numbers import activations, catalogue, closing, messages, polling, registry, settling, strays
 from namaskah.numbers.models import Activation, StrayOrder
 from namaskah.providers.base import Listing
 from tests.numbers import shop
@@ -182,6 +182,38 @@ def test_an_order_being_given_back_is_handed_to_nobody(alice: User, bob: User, c
     assert fresh(other).state == "in_doubt"
     shop.end_everything(control)
     shop.assert_books_agree(control)
+
+
+def test_a_number_of_another_operator_is_not_what_was_bought(alice: User, bob: User, control: Control) -> None:
+    shop.only("fivesim")
+    nigeria = next(line for line in catalogue.offers("whatsapp") if line.country == "NG")
+    dear, cheap = (nigeria.operators[place][0] for place in (-1, 0))
+    control.fault("fivesim", "buy", "reset_after", times=2)
+    any_will_do, pinned = buy(alice), buy(bob, operator=dear)
+    assert (any_will_do.state, pinned.state) == ("in_doubt", "in_doubt")
+    whole = registry.ask("fivesim").list_orders()
+    assert sorted(o.operator or "" for o in whole.orders) == sorted([cheap, dear])
+    others = Listing(tuple(order for order in whole.orders if order.operator != dear))
+    activations.fail(any_will_do, "nothing_bought")
+    settling.settle("fivesim", others, datetime.now(UTC))
+    assert fresh(pinned).state == "in_doubt"
+    settling.settle("fivesim", whole, datetime.now(UTC))
+    assert fresh(pinned).state == "waiting"
+
+
+def test_who_may_have_one_operator_alone_chooses_first(alice: User, bob: User, control: Control) -> None:
+    shop.only("fivesim")
+    nigeria = next(line for line in catalogue.offers("whatsapp") if line.country == "NG")
+    dear = nigeria.operators[-1][0]
+    control.fault("fivesim", "buy", "reset_after", times=2)
+    pinned, any_will_do = buy(bob, operator=dear), buy(alice)
+    with transaction():
+        db.session.execute(
+            update(Activation).where(Activation.id == any_will_do.id).values(attempt_at=pinned.created_at)
+        )
+        db.session.execute(update(Activation).where(Activation.id == pinned.id).values(attempt_at=func.now()))
+    polling.poll("fivesim")
+    assert (fresh(pinned).state, fresh(any_will_do).state) == ("waiting", "waiting")
 
 
 def test_an_order_dearer_than_allowed_is_not_attached(alice: User, control: Control) -> None:
