@@ -440,7 +440,16 @@ def test_open_orders_are_listed_in_every_shape(provider: SmsActivate, canned: Ca
     )
 
 
-@pytest.mark.parametrize("body", ["NO_ACTIVATIONS", '{"status":"error","error":"NO_ACTIVATIONS"}', "[]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "NO_ACTIVATIONS",
+        '{"status":"error","error":"NO_ACTIVATIONS"}',
+        "[]",
+        '{"status":"success","activeActivations":[]}',
+        '{"status":"success","activeActivations":{}}',  # PHP's empty array, as the price lists have it, too
+    ],
+)
 def test_no_open_orders_is_an_empty_list(provider: SmsActivate, canned: Canned, body: str) -> None:
     canned.answer(body)
     assert provider.list_orders() == Listing()
@@ -472,7 +481,21 @@ def test_one_row_that_cannot_be_read_costs_that_row_alone(
     assert ROW["phoneNumber"] not in caplog.text
 
 
-@pytest.mark.parametrize("body", ['{"status":"success"}', '{"data":1}', "5", "", "<html>", '"x"'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status":"success"}',
+        '{"data":1}',
+        "5",
+        "{}",
+        '{"activeActivations":{}}',
+        '{"status":"success","activeActivations":null}',
+        '{"status":"success","activeActivations":{"row":[]}}',
+        "",
+        "<html>",
+        '"x"',
+    ],
+)
 def test_a_list_that_is_none_is_no_list(provider: SmsActivate, canned: Canned, body: str) -> None:
     canned.answer(body)
     with pytest.raises(ProviderDown, match="bad_answer"):
