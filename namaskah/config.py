@@ -57,6 +57,15 @@ def pairs(value: str) -> dict[str, str]:
     return found
 
 
+def named_providers(value: str) -> dict[str, str]:
+    """Pairs whose names also stand in the ledger's references, before a provider's order id of up to 64 characters."""
+    found = pairs(value)
+    wrong = [name for name in found if not re.fullmatch(r"[a-z0-9_-]{1,24}", name)]
+    if wrong:
+        raise ValueError(f"a provider's name is up to 24 of a-z, 0-9, _ and -, which {wrong[0]!r} is not")
+    return found
+
+
 def rates(value: str) -> dict[str, Decimal]:
     try:
         found = {key: Decimal(rate) for key, rate in pairs(value).items()}
@@ -130,7 +139,12 @@ SETTINGS: tuple[Setting, ...] = (
     # Providers
     Setting("FIVESIM_TOKEN", text, "", "5sim's API key (5sim protocol); the provider is off without it"),
     Setting("FIVESIM_BASE_URL", web_url, "https://5sim.net/v1", "5sim's API, or the sandbox's"),
-    Setting("SMS_ACTIVATE_PROVIDERS", pairs, {}, "name=address of each provider that speaks the SMS-Activate protocol"),
+    Setting(
+        "SMS_ACTIVATE_PROVIDERS",
+        named_providers,
+        {},
+        "name=address of each provider that speaks the SMS-Activate protocol",
+    ),
     Setting("SMS_ACTIVATE_KEYS", pairs, {}, "name=key for the same providers"),
     Setting("PROVIDER_CURRENCIES", pairs, {}, "name=currency of a provider's account where it is not USD"),
     Setting("PROVIDER_WEBHOOK_TOKEN", text, "", "secret in the address providers push SMS to; empty closes it"),

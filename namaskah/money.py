@@ -24,12 +24,22 @@ def parse_minor(text: str, currency: str) -> int | None:
 def parse_micros(value: object) -> int:
     """A provider's price ('12.5', 0.1569, 12) as millionths, half-even. Raises ValueError for anything unusable:
     NaN, infinities, negatives, booleans and amounts past a million."""
+    return _parse_between(value, 0, MICROS)
+
+
+def parse_balance_micros(value: object) -> int:
+    """What stands on an account at a provider, as millionths: it may be below zero, and large in a small currency.
+    Raises ValueError past a trillion of either, for the database has its limits."""
+    return _parse_between(value, -MICROS * MICROS, MICROS * MICROS)
+
+
+def _parse_between(value: object, least: int, most: int) -> int:
     if isinstance(value, bool):
         raise ValueError("a boolean is no amount")
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
         raise ValueError(f"no amount: {value!r}"[:80]) from None
-    if not amount.is_finite() or not 0 <= amount <= MICROS:
+    if not amount.is_finite() or not least <= amount <= most:
         raise ValueError(f"amount out of range: {value!r}"[:80])
     return int((amount * MICROS).to_integral_value(ROUND_HALF_EVEN))

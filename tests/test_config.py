@@ -3,6 +3,8 @@
 import pytest
 
 from namaskah import config
+from namaskah.numbers import strays
+from namaskah.wallet.models import LedgerTransaction
 
 GOOD = {
     "SECRET_KEY": "x" * 40,
@@ -43,12 +45,26 @@ def test_all_faults_are_told_together() -> None:
         ({"MAIL_USE_TLS": "perhaps"}, "MAIL_USE_TLS"),
         ({"SMS_ACTIVATE_PROVIDERS": "herosms"}, "SMS_ACTIVATE_PROVIDERS"),
         ({"SMS_ACTIVATE_PROVIDERS": "herosms=https://hero.example"}, "SMS_ACTIVATE_KEYS has no key for herosms"),
+        ({"SMS_ACTIVATE_PROVIDERS": "Hero SMS=https://hero.example"}, "'Hero SMS'"),
+        ({"SMS_ACTIVATE_PROVIDERS": f"{'n' * 25}=https://hero.example"}, f"'{'n' * 25}'"),
         ({"FX_RATES": "USD=many"}, "FX_RATES"),
         ({"MARGIN_PERCENT": "3", "MIN_MARGIN_PERCENT": "5"}, "MIN_MARGIN_PERCENT"),
     ],
 )
 def test_production_refuses(changes: dict[str, str], named: str) -> None:
     assert named in faults(**changes)
+
+
+def test_a_providers_name_has_room_in_the_ledger() -> None:
+    name = "herosms_eu-2" + "n" * 12
+    loaded = config.load(
+        GOOD | {"SMS_ACTIVATE_PROVIDERS": f"{name}=https://x.example", "SMS_ACTIVATE_KEYS": f"{name}=a"}
+    )
+    assert name in loaded["SMS_ACTIVATE_PROVIDERS"]
+    reference = strays.order_reference(name, "9" * 64)
+    columns = LedgerTransaction.__table__.columns
+    assert len(reference) <= columns["reference"].type.length  # type: ignore[attr-defined]
+    assert len(f"provider_refund_due:{reference}") <= columns["idempotency_key"].type.length  # type: ignore[attr-defined]
 
 
 def test_several_providers_of_one_protocol() -> None:

@@ -264,10 +264,11 @@ class _NotOurs(Exception):
     """The order a provider answered with is being given back already."""
 
 
-def accept(activation: Activation, order: Order) -> bool:
+def accept(activation: Activation, order: Order, *, is_found: bool = False) -> bool:
     """T2: the provider gave a number. True when the activation has it now.
 
-    It may be too late (the worker settled the activation meanwhile): then the order is given back. The provider may
+    It may be too late (the worker settled the activation meanwhile): then the order is given back, unless it was only
+    found (`is_found`) in the list, for it may be another's that is in doubt; the sweep sees to it. The provider may
     have answered with an order that belongs to another activation, or to none any more: then ours is in doubt and its
     own is looked for. Where the provider does not say what it took, it is what its offer said.
     """
@@ -296,7 +297,7 @@ def accept(activation: Activation, order: Order) -> bool:
                     raise _NotOurs
                 strays.book_cost(activation)
                 note(activation, "number", activation.provider_name)
-            elif strays.unclaimed(activation.provider_name, [order.provider_ref]):
+            elif not is_found and strays.unclaimed(activation.provider_name, [order.provider_ref]):
                 strays.add(activation.provider_name, order.provider_ref, "too_late", cost)
     except (IntegrityError, _NotOurs) as error:
         if isinstance(error, IntegrityError) and violated(error) != "uq_activations_provider_name_provider_ref":

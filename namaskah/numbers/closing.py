@@ -15,7 +15,7 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.jobs import defer
-from namaskah.numbers import activations, registry
+from namaskah.numbers import activations, messages, registry
 from namaskah.numbers.activations import GRACE, NotNow, give_back, move, note, receive
 from namaskah.numbers.models import Activation
 from namaskah.providers.base import CloseOutcome, Closing, OrderStatus, ProviderDown
@@ -104,6 +104,17 @@ def ask_again(activation: Activation) -> None:
     live.publish(activation.user_id, "activation", activation.id)
 
 
+def stop_waiting(activation: Activation) -> None:
+    """The other code that was asked for has come, and is the one we have: the page waits for no other."""
+    asked_at = activation.asked_again_at
+    with transaction():
+        locked = db.session.get_one(Activation, activation.id, with_for_update=True, populate_existing=True)
+        # Asked once more meanwhile, it waits on.
+        if locked.asked_again_at == asked_at and move(locked, ("received",), asked_again_at=None):
+            note(locked, "code", locked.provider_name)
+    live.publish(activation.user_id, "activation", activation.id)
+
+
 def close(activation: Activation) -> None:
     """End a waiting activation now: tell the provider, look once more for an SMS, give the money back.
 
@@ -177,7 +188,7 @@ def replacement_key(activation_id: int) -> str:
 def _tell_provider(activation: Activation) -> Closing:
     """Ask the provider to close the order; where an SMS got in first, take it. Raises ProviderDown."""
     # Read before the provider is asked: touching the row between its calls would hold a connection through them.
-    id, name, ref = activation.id, activation.provider_name, activation.provider_ref or ""
+    name, ref = activation.provider_name, activation.provider_ref or ""
     reason = activation.cancel_reason
     with registry.asking(name) as adapter:
         ban = reason == "number_used" and adapter.rules.can_ban
@@ -186,8 +197,8 @@ def _tell_provider(activation: Activation) -> Closing:
         order = adapter.get_order(ref) if look else None
     if order and order.status is OrderStatus.REFUNDED:
         return Closing(CloseOutcome.ALREADY_CLOSED)
-    if order and order.messages:
-        receive(id, order.messages)
+    if order and (found := messages.only_own(order, activation).messages):
+        receive(activation.id, found)
         return Closing(CloseOutcome.HAS_SMS)
     if closing.outcome is CloseOutcome.HAS_SMS:
         # It says there is an SMS and shows none: read again before anything is decided.

@@ -1,14 +1,16 @@
 """SMS as they are stored: one row a message, with the code found in it."""
 
 import hashlib
+from dataclasses import replace
 
+from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.db import db
 from namaskah.numbers import codes
 from namaskah.numbers.models import Activation, Message
-from namaskah.providers.base import Sms
+from namaskah.providers.base import Order, Sms
 
 LONGEST_BODY = 2_000
 
@@ -18,6 +20,19 @@ def fingerprint(sms: Sms, service: str) -> str:
     text. One protocol's webhook brings the text and its poll only the code of the same message."""
     known_by = sms.provider_id or codes.find_code(sms.text, sms.code, service) or _body(sms)
     return hashlib.sha256(known_by.encode()).hexdigest()
+
+
+def only_own(order: Order, activation: Activation) -> Order:
+    """An order as its activation may see it: without messages if it is another number's. (One protocol's single orders
+    tell no phone; there is nothing to compare.)
+
+    A provider that mixes up its ids has answered our purchase with another customer's order. Its messages are not for
+    this one: the window goes by, the money goes back, and what was really sold is found by the sweep.
+    """
+    if not order.phone or not activation.phone or order.phone == activation.phone:
+        return order
+    current_app.logger.error("order %s of activation %s has another number", order.provider_ref, activation.id)
+    return replace(order, messages=())
 
 
 def known(activation_ids: list[int]) -> dict[int, set[str]]:

@@ -5,6 +5,7 @@ The same listing ends activations whose window is over, and settles those in dou
 """
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from namaskah.db import db
 from namaskah.numbers import activations, closing, messages, registry, settling
 from namaskah.numbers.models import RELEASED, Activation, Provider
-from namaskah.numbers.turns import apart, next_turn, pace, take_turn
+from namaskah.numbers.turns import apart, list_orders, next_turn, pace, take_turn
 from namaskah.providers.base import Order, OrderStatus, ProviderDown, Sms
 
 # A provider is listed this often while somebody waits for one of its numbers, and less often if it wants fewer calls.
@@ -24,8 +25,10 @@ RETRY = timedelta(seconds=3)
 # A code that comes after the money went back is still shown: it is looked for this long, this often.
 LATE = timedelta(minutes=30)
 LATE_TICK = timedelta(seconds=20)
-# Orders that the listing does not show are asked for one by one, a few at each tick.
+# Orders that the listing does not show are asked for one by one, a few at each tick, each in its turn.
 SINGLES = 3
+# When each of them was asked for last, by provider. Another worker has its own turns; all that costs is a call.
+_asked_at: dict[str, dict[int, float]] = {}
 
 
 def poll_due() -> int:
@@ -55,7 +58,8 @@ def poll(name: str) -> int:
     Raises ProviderDown when the list cannot be read.
     """
     listed_at = datetime.now(UTC)
-    orders = {order.provider_ref: order for order in registry.ask(name).list_orders()}
+    listing = list_orders(name, Provider.poll_due_at, LEASE)
+    orders = {order.provider_ref: order for order in listing.orders}
     watched = _watched(name)
     known = messages.known([activation.id for activation in watched])
     new, missing = 0, []
@@ -65,13 +69,14 @@ def poll(name: str) -> int:
             if order is None and activation.state == "waiting" and _listed_by_now(activation, listed_at):
                 missing.append(activation)
             else:
-                new += _take(activation, order, known[activation.id], listed_at)
+                new += _take(activation, order, known[activation.id], listed_at, is_all=listing.is_whole)
     singles = SINGLES if _allows_bursts(name) else 1
-    for place, activation in enumerate(missing):
+    for place, activation in enumerate(_longest_unasked_first(name, missing)):
         with apart(f"activation {activation.id}"):
-            order = _ask_for(activation) if place < singles else None
-            new += _take(activation, order, known[activation.id], listed_at)
-    settling.settle(name, list(orders.values()), listed_at)
+            order, is_told = _ask_for(activation) if place < singles else (None, False)
+            is_all = is_told or listing.is_whole
+            new += _take(activation, order, known[activation.id], listed_at, is_all=is_all)
+    settling.settle(name, listing, listed_at)
     return new
 
 
@@ -121,31 +126,53 @@ def _listed_by_now(activation: Activation, listed_at: datetime) -> bool:
     return listed_at - activation.attempt_at > lag
 
 
-def _ask_for(activation: Activation) -> Order | None:
-    """The order by itself; None when the provider does not know it or does not answer."""
+def _longest_unasked_first(name: str, missing: list[Activation]) -> list[Activation]:
+    """Else the same few would be asked for at every tick, and the others never."""
+    before = _asked_at.get(name, {})
+    _asked_at[name] = {activation.id: before[activation.id] for activation in missing if activation.id in before}
+    return sorted(missing, key=lambda activation: before.get(activation.id, 0.0))
+
+
+def _ask_for(activation: Activation) -> tuple[Order | None, bool]:
+    """The order by itself, None when the provider does not know it; and whether the provider answered at all."""
     id, name, ref = activation.id, activation.provider_name, activation.provider_ref or ""
+    _asked_at[name][id] = monotonic()
     pace(name)
     try:
         with registry.asking(name) as adapter:
-            return adapter.get_order(ref)
+            return adapter.get_order(ref), True
     except ProviderDown as error:
         current_app.logger.info("activation %s not read: %s", id, error)
-        return None
+        return None, False
 
 
-def _take(activation: Activation, order: Order | None, known: set[str], listed_at: datetime) -> int:
+def _take(activation: Activation, order: Order | None, known: set[str], listed_at: datetime, *, is_all: bool) -> int:
     """What an order says about its activation: that the provider has ended it and paid us back, new messages (late
     ones, if it has), or nothing; and if nothing by the end of its window, the money goes back, whatever the provider
-    still has to do."""
-    if order is not None and order.phone and activation.phone and order.phone != activation.phone:
-        # The provider answered our purchase with another customer's order: its messages are not for this one. The
-        # window goes by, the money goes back, and what was really sold is found by the sweep.
-        current_app.logger.error("order %s of activation %s has another number", order.provider_ref, activation.id)
-        order = None
+    still has to do. Not, though, where an order was neither listed nor asked for, and that is not all the provider
+    has to tell (`is_all`): its code may be there."""
+    is_all = is_all or order is not None
+    if order is not None:
+        order = messages.only_own(order, activation)
     service = activation.service_code
     fresh = [sms for sms in order.messages if messages.fingerprint(sms, service) not in known] if order else []
     is_refunded = order is not None and order.status is OrderStatus.REFUNDED
     is_over = activation.expires_at is not None and activation.expires_at <= listed_at and not fresh
-    if activation.state == "waiting" and (is_refunded or is_over):
+    if activation.state == "waiting" and (is_refunded or (is_over and is_all)):
         closing.conclude(activation, closed_at_provider=is_refunded)
+    if order and not fresh and _came_again(activation, order, known, listed_at):
+        closing.stop_waiting(activation)
     return activations.receive(activation.id, fresh) if fresh else 0
+
+
+def _came_again(activation: Activation, order: Order, known: set[str], listed_at: datetime) -> bool:
+    """Whether another code was asked for and the service sent the one we have, which makes no new message."""
+    asked_at, adapter = activation.asked_again_at, registry.find(activation.provider_name)
+    if asked_at is None or adapter is None or not order.messages:
+        return False
+    if adapter.rules.hides_old_messages:
+        # Any message it gives is the new one, unless the list is older than our wish.
+        return listed_at - asked_at > timedelta(seconds=adapter.rules.listing_lag_seconds)
+    # The old one stays in the list: there must be one more, and it must have come since.
+    is_newer = any(sms.received_at and sms.received_at > asked_at for sms in order.messages)
+    return is_newer and len(order.messages) > len(known)

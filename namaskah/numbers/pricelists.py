@@ -65,7 +65,8 @@ def sync_due() -> int:
 def sync(name: str) -> int:
     """Read one provider's price list and balance now; returns the number of offers.
 
-    A failed read changes nothing: the offers age and are not sold once they pass their freshness limit.
+    A list that cannot be read changes nothing: the offers age and are not sold once they pass their freshness limit. A
+    balance that cannot be read is as it was.
     """
     adapter = registry.ask(name)
     protocol = adapter.protocol
@@ -73,7 +74,6 @@ def sync(name: str) -> int:
     countries = {code: e.code for e in directory.countries() if (code := getattr(e, protocol))}
     try:
         quotes = adapter.quotes(services, countries)
-        money = adapter.balance_micros()
     except ProviderDown as error:
         current_app.logger.warning("price list of %s not read: %s", name, error)
         return 0
@@ -82,19 +82,33 @@ def sync(name: str) -> int:
     except pricing.NoRate as error:
         current_app.logger.error("nothing of %s can be sold: FX_RATES has no rate for %s", name, error)
         return 0
+    money = _read_balance(name)
     with transaction():
         _replace_offers(name, rows)
-        db.session.execute(
-            update(Provider)
-            .where(Provider.name == name)
-            .values(synced_at=func.now(), balance_micros=money, balance_at=func.now())
-        )
-        # Once, before anything is bought there: from then on our books move by orders alone. Without money there is
-        # nothing to book, and nothing can be bought.
-        if money:
-            ledger.provider_balance(name, adapter.currency, f"opening:{name}", money, "balance when we began")
+        db.session.execute(update(Provider).where(Provider.name == name).values(synced_at=func.now()))
+        if money is not None:
+            _keep_balance(name, adapter.currency, money)
     forget_cache()
     return len(rows)
+
+
+def _read_balance(name: str) -> int | None:
+    try:
+        return registry.ask(name).balance_micros()
+    except ProviderDown as error:
+        current_app.logger.warning("balance of %s not read: %s", name, error)
+        return None
+
+
+def _keep_balance(name: str, currency: str, money: int) -> None:
+    provider = db.session.get_one(Provider, name, populate_existing=True)
+    if not provider.balance_micros:
+        # Once, when there is money for the first time: from then on our books move by orders alone. Some may have been
+        # bought before the balance could be read.
+        missing = money - ledger.provider_float_micros(name, currency)
+        if missing:
+            ledger.provider_balance(name, currency, f"opening:{name}", missing, "balance when we began")
+    provider.balance_micros, provider.balance_at = money, func.now()
 
 
 def _offer_rows(

@@ -12,10 +12,10 @@ from sqlalchemy import func, select, update
 
 from namaskah import live
 from namaskah.db import db, transaction
-from namaskah.numbers import activations, closing, registry, strays
+from namaskah.numbers import activations, closing, messages, registry, strays
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
-from namaskah.numbers.turns import apart, pace, take_turn
-from namaskah.providers.base import CloseOutcome, Closing, Order, OrderStatus, ProviderDown
+from namaskah.numbers.turns import apart, list_orders, pace, take_turn
+from namaskah.providers.base import CloseOutcome, Closing, Listing, Order, OrderStatus, ProviderDown
 
 # A provider may take ten seconds over each of a closing's calls.
 TURN = timedelta(seconds=60)
@@ -86,21 +86,23 @@ def _is_overdue(activation: Activation) -> bool:
     return activation.expires_at is not None and activation.expires_at < datetime.now(UTC) - OVERDUE
 
 
-def settle(name: str, orders: list[Order], listed_at: datetime) -> None:
+def settle(name: str, listing: Listing, listed_at: datetime) -> None:
     """Find out what became of a provider's purchases in doubt: attach its orders, or give the money back.
 
-    `orders` is its list, asked for at `listed_at`. Orders of one service and country are alike: any that nobody owns
-    will do, the oldest for the oldest; a unique index keeps two activations from taking the same one.
+    `listing` was asked for at `listed_at`; only a whole one proves that nothing was bought. Orders of one service and
+    country are alike: any that nobody owns will do, the oldest for the oldest; a unique index keeps two activations
+    from taking the same one.
     """
     doubtful = db.session.scalars(
         select(Activation)
         .where(Activation.provider_name == name, Activation.state == "in_doubt")
-        .order_by(Activation.attempt_at, Activation.id)
+        # Who may have one operator's number alone chooses before those for whom any will do.
+        .order_by(Activation.operator == "any", Activation.attempt_at, Activation.id)
         .execution_options(populate_existing=True)
     ).all()
     if not doubtful:
         return
-    alive = {o.provider_ref: o for o in orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
+    alive = _alive(listing)
     # A number that a customer has been shown already is nobody else's, however the provider has mixed up its ids.
     shown = set(
         db.session.scalars(
@@ -114,21 +116,27 @@ def settle(name: str, orders: list[Order], listed_at: datetime) -> None:
     in_order = sorted(free, key=lambda ref: (alive[ref].created_at or listed_at, len(ref), ref))
     for activation in doubtful:
         with apart(f"activation {activation.id}"):
+            db.session.refresh(activation)
+            if activation.state != "in_doubt":  # another poll was first, with another order: this one is still free
+                continue
             order = next((alive[ref] for ref in in_order if _fits(activation, alive[ref])), None)
             if order is not None:
                 in_order.remove(order.provider_ref)
-            _settle_one(activation, order, listed_at)
+                if activations.accept(activation, order, is_found=True) and order.messages:
+                    activations.receive(activation.id, order.messages)
+            elif listing.is_whole and _is_certain(activation, listed_at):
+                activations.fail(activation, "nothing_bought")
 
 
-def _settle_one(activation: Activation, order: Order | None, listed_at: datetime) -> None:
+def _alive(listing: Listing) -> dict[str, Order]:
+    return {o.provider_ref: o for o in listing.orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
+
+
+def _is_certain(activation: Activation, listed_at: datetime) -> bool:
+    """Whether a list asked for at that time must show what this purchase bought, if it bought anything."""
     adapter = registry.find(activation.provider_name)
     assert adapter is not None, activation.provider_name
-    lag = timedelta(seconds=adapter.rules.listing_lag_seconds)
-    if order is not None:
-        if activations.accept(activation, order) and order.messages:
-            activations.receive(activation.id, order.messages)
-    elif listed_at - activation.attempt_at > lag + CERTAIN_AFTER:
-        activations.fail(activation, "nothing_bought")
+    return listed_at - activation.attempt_at > timedelta(seconds=adapter.rules.listing_lag_seconds) + CERTAIN_AFTER
 
 
 def _fits(activation: Activation, order: Order) -> bool:
@@ -138,6 +146,7 @@ def _fits(activation: Activation, order: Order) -> bool:
     assert adapter is not None, name
     return (
         (order.service, order.country) == activations.provider_codes(activation, name)
+        and (activation.operator == "any" or order.operator in {None, activation.operator})
         and (order.created_at is None or order.created_at >= activation.attempt_at - CLOCK_SKEW)
         and (order.cost_micros or 0) <= activations.max_cost_micros(activation, adapter.currency)
     )
@@ -150,11 +159,12 @@ def sweep_due() -> int:
     if name is None:
         return 0
     try:
-        orders = registry.ask(name).list_orders()
+        # Whole or not: a sweep acts on what it sees and concludes nothing from what it does not.
+        listing = list_orders(name, Provider.sweep_due_at, SWEEP_EVERY)
     except ProviderDown as error:
         current_app.logger.warning("open orders of %s not read: %s", name, error)
         return 0
-    alive = {o.provider_ref: o for o in orders if o.status in {OrderStatus.WAITING, OrderStatus.RECEIVED}}
+    alive = _alive(listing)
     with transaction():
         for ref in strays.unclaimed(name, list(alive)):
             strays.add(name, ref, "unclaimed", alive[ref].cost_micros, wait=STRAY_AFTER)
@@ -201,8 +211,10 @@ def _close_stray(stray: StrayOrder) -> None:
     except ProviderDown as error:
         current_app.logger.info("stray %s of %s not closed yet: %s", ref, name, error)
         return
-    if order and order.messages and activation_id:
-        activations.receive(activation_id, order.messages)
+    if order and activation_id:
+        order = messages.only_own(order, db.session.get_one(Activation, activation_id))
+        if order.messages:
+            activations.receive(activation_id, order.messages)
     with transaction():
         _book_closing(id, answer)
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from namaskah.db import db, leave_database, transaction
 from namaskah.numbers import registry
 from namaskah.numbers.models import Provider
+from namaskah.providers.base import Listing
 
 _free_at: dict[str, float] = {}
 _free_at_lock = Lock()
@@ -44,6 +45,17 @@ def next_turn(column: InstrumentedAttribute[datetime], name: str, after: timedel
     """The work of a turn is done: the next one is `after` from now, not when the lease would have run out."""
     with transaction():
         db.session.execute(update(Provider).where(Provider.name == name).values({column: func.now() + after}))
+
+
+def list_orders(name: str, column: InstrumentedAttribute[datetime], every: timedelta) -> Listing:
+    """All orders a provider lists, in the turn taken in `column`: while there is another page the turn lasts `every`
+    longer, and the pages come at the pace of single calls. Raises ProviderDown."""
+
+    def between_pages() -> None:
+        next_turn(column, name, every)
+        pace(name)
+
+    return registry.ask(name).list_orders(between_pages)
 
 
 @contextmanager

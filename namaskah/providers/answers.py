@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from ..http import BadAnswer, NeverSent, NoAnswer, Response
-from ..money import MICROS, parse_micros
+from ..money import MICROS, parse_balance_micros, parse_micros
 from .base import NotSold, OutcomeUnknown, ProviderDown, ProviderError
 
 REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -117,6 +117,14 @@ def parse_cost(value: object) -> int:
         return parse_micros(value)
     except (ValueError, ArithmeticError):
         raise Malformed("price") from None
+
+
+def parse_balance(value: object) -> int:
+    """A balance, perhaps below zero, in millionths of its currency. Raises Malformed."""
+    try:
+        return parse_balance_micros(value)
+    except (ValueError, ArithmeticError):
+        raise Malformed("balance") from None
 
 
 def parse_at(value: object) -> datetime | None:

@@ -8,7 +8,7 @@ of the other adapters. Everything above it decides by the three errors below and
     ProviderDown    a read failed. Ask again later; it says nothing about any order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -96,6 +96,15 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """The orders a provider lists. Unless it `is_whole`, it was cut or a row of it could not be read: then an order
+    that is not among them may be open all the same."""
+
+    orders: tuple[Order, ...] = ()
+    is_whole: bool = True
+
+
+@dataclass(frozen=True)
 class Quote:
     """One thing on sale. `rate` is the share of orders that got an SMS, in hundredths of a percent (0…10000)."""
 
@@ -125,7 +134,12 @@ class Rules:
     min_seconds_between_calls: float  # below this the provider answers 429
     can_ban: bool = True
     can_ask_again: bool = True
+    hides_old_messages: bool = False  # while another SMS is awaited, none is given: the one that shows again is new
     lists_closed_orders: bool = False  # list_orders() also shows orders that ended a short time ago
+
+
+def no_pause() -> None:
+    """Between two pages of a list: the next one at once."""
 
 
 class Provider(Protocol):
@@ -145,9 +159,10 @@ class Provider(Protocol):
     def get_order(self, provider_ref: str) -> Order | None:
         """One order with its messages; None when the provider says it knows none. Raises ProviderDown."""
 
-    def list_orders(self) -> list[Order]:
+    def list_orders(self, between_pages: Callable[[], None] = no_pause) -> Listing:
         """Open orders (and recently closed ones where the protocol lists them), messages included where the
-        listing has them. Raises ProviderDown."""
+        listing has them. As many calls as it has pages, up to a limit; `between_pages` is called before each but the
+        first, to wait as long as the provider wants. Raises ProviderDown."""
 
     def ask_again(self, provider_ref: str) -> bool:
         """Ask for another SMS on the same number; False when the provider refuses. Raises ProviderDown."""

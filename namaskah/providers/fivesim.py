@@ -5,7 +5,7 @@ most: a refusal may come with HTTP 200, buying is a GET (so nothing may ever rep
 operator `any` alone.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import quote as escape
@@ -16,6 +16,7 @@ from .answers import Malformed, as_list, as_object, buying, reading, refuse
 from .base import (
     CloseOutcome,
     Closing,
+    Listing,
     NotSold,
     Order,
     OrderStatus,
@@ -25,7 +26,9 @@ from .base import (
     Quote,
     Rules,
     Sms,
+    no_pause,
 )
+from .listing import Lister
 
 # What each phrase means to a purchase. To a read every one of them is ProviderDown with the same reason, unless the
 # call expects the phrase. Phrases that a purchase cannot cause leave its outcome unknown.
@@ -83,7 +86,7 @@ LOOK_AGAIN = UNKNOWN_ORDER | {"order expired"}  # said of any closed order, with
 
 PAGE = 100
 SMALL_PAGE = 15  # the documented default; a page this long may have been cut by the server
-MAX_PAGES = 5
+MAX_PAGES = 30
 RECENT = timedelta(hours=1)
 ONE_BY_ONE = 12  # up to so many services are asked for singly; the whole list is about 9 MB
 PRICES_MAX_BYTES = 24_000_000
@@ -108,6 +111,7 @@ class FiveSim:
     ) -> None:
         self.name, self.currency = name, currency
         self._base_url = base_url.rstrip("/")
+        self._lister = Lister(name, "id", MAX_PAGES)
         self._headers = {"accept": "application/json", "authorization": f"Bearer {token}"}
 
     def quotes(self, services: Iterable[str], countries: Iterable[str]) -> list[Quote]:
@@ -142,18 +146,11 @@ class FiveSim:
             found = self._read(f"/user/check/{escape(provider_ref, safe='')}", expected=UNKNOWN_ORDER)
             return None if isinstance(found, str) else _parse_order(found)
 
-    def list_orders(self) -> list[Order]:
-        """Open and closed orders of about the last hour, newest first, messages included. A call per page, five at
-        most; the list's `Total` is not to be trusted. One unusable order spoils the list: it might be the one looked
-        for. Raises ProviderDown."""
-        found: dict[str, Order] = {}
-        for _ in range(MAX_PAGES):
-            page = self._page(offset=len(found))
-            found |= {order.provider_ref: order for order in page}
-            oldest = page[-1].created_at if len(page) >= SMALL_PAGE else None
-            if oldest is None or oldest < datetime.now(UTC) - RECENT:
-                break
-        return list(found.values())
+    def list_orders(self, between_pages: Callable[[], None] = no_pause) -> Listing:
+        """Open and closed orders of about the last hour, newest first, messages included. Read until a page is short
+        or older than that, for the list's `Total` is not to be trusted. Raises ProviderDown."""
+        with reading():
+            return self._lister.read(self._page, _parse_order, _is_last_page, between_pages)
 
     def ask_again(self, provider_ref: str) -> bool:
         """5sim has no such call: an open order goes on taking messages. True while it is open. Raises ProviderDown."""
@@ -176,8 +173,10 @@ class FiveSim:
     def balance_micros(self) -> int:
         """What can be spent, in millionths; money of open orders is kept apart by 5sim. Raises ProviderDown."""
         with reading():
-            profile = as_object(self._read("/user/profile"), "profile")
-            return _parse_price(profile.get("balance"))
+            balance = as_object(self._read("/user/profile"), "profile").get("balance")
+            if not isinstance(balance, int | Decimal):
+                raise Malformed("balance")
+            return answers.parse_balance(balance)
 
     def _close(self, verb: str, provider_ref: str) -> Closing:
         with reading():
@@ -189,11 +188,10 @@ class FiveSim:
         order = self.get_order(provider_ref)
         return Closing(CloseOutcome.NOT_FOUND) if order is None else _closing(order, CloseOutcome.ALREADY_CLOSED)
 
-    def _page(self, offset: int) -> list[Order]:
+    def _page(self, offset: int) -> list[object]:
         params = {"category": "activation", "limit": str(PAGE), "offset": str(offset), "order": "id", "reverse": "true"}
-        with reading():
-            listing = as_object(self._read("/user/orders", params, max_bytes=2_000_000), "orders")
-            return [_parse_order(item) for item in as_list(listing.get("Data") or [], "Data")]
+        listing = as_object(self._read("/user/orders", params, max_bytes=2_000_000), "orders")
+        return as_list(listing.get("Data") or [], "Data")
 
     def _prices(self, **params: str) -> object:
         found = self._read(
@@ -252,9 +250,14 @@ def _closing(order: Order, refunded: CloseOutcome) -> Closing:
     return Closing(CloseOutcome.HAS_SMS)
 
 
+def _is_last_page(rows: list[object], orders: list[Order]) -> bool:
+    oldest = next((order.created_at for order in reversed(orders) if order.created_at), None)
+    return len(rows) < SMALL_PAGE or (oldest is not None and oldest < datetime.now(UTC) - RECENT)
+
+
 def _parse_order(value: object) -> Order:
     item = as_object(value, "order")
-    messages = tuple(_parse_sms(sms) for sms in as_list(item.get("sms") or [], "sms"))
+    messages = tuple(sms for told in as_list(item.get("sms") or [], "sms") if (sms := _parse_sms(told)))
     status = STATUSES.get(str(item.get("status")))
     if status is None:
         raise Malformed("status")
@@ -272,9 +275,12 @@ def _parse_order(value: object) -> Order:
     )
 
 
-def _parse_sms(value: object) -> Sms:
+def _parse_sms(value: object) -> Sms | None:
+    """None for a message of neither text nor code: nobody pays for that."""
     item = as_object(value, "sms")
     text, code = answers.parse_words(item.get("text")), answers.parse_words(item.get("code"))
+    if not text and not code:
+        return None
     return Sms(
         text=text or code,
         code=code or None,  # "" when 5sim found none

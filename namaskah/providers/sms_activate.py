@@ -9,13 +9,14 @@ only the distance between two of them. Its ids are decimal, its phones have no `
 (SMSBower refuses POST), the API key among them.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from ..http import Response, request
 from . import answers
 from .answers import Malformed, as_object, buying, reading, refuse
-from .base import CloseOutcome, Closing, Order, OrderStatus, ProviderDown, Quote, Rules
+from .base import CloseOutcome, Closing, Listing, Order, OrderStatus, ProviderDown, Quote, Rules, no_pause
+from .listing import Lister
 from .price_lists import parse_prices
 from .sms_activate_answers import (
     CLOSED_AS,
@@ -39,7 +40,7 @@ from .sms_activate_answers import (
 )
 
 PAGE = 100
-MAX_PAGES = 3
+MAX_PAGES = 20
 ONE_BY_ONE = 5  # at one call a second; the whole list is several megabytes
 PRICES_MAX_BYTES = 24_000_000
 OPTIONAL = {"getNumberV2", "getStatusV2"}  # younger actions that some providers lack
@@ -58,11 +59,13 @@ class SmsActivate:
         listing_lag_seconds=30,
         min_seconds_between_calls=1.0,
         can_ban=False,
+        hides_old_messages=True,
     )
 
     def __init__(self, name: str, base_url: str, api_key: str, currency: str = "USD") -> None:
         self.name, self.currency = name, currency
         self._base_url, self._api_key = base_url, api_key
+        self._lister = Lister(name, "activationId", MAX_PAGES)
         self._missing: set[str] = set()  # actions this provider answered BAD_ACTION to
 
     def quotes(self, services: Iterable[str], countries: Iterable[str]) -> list[Quote]:
@@ -103,20 +106,12 @@ class SmsActivate:
             status, messages = parse_status(answer)
         return Order(provider_ref, "", "", "", status=status, messages=messages)
 
-    def list_orders(self) -> list[Order]:
+    def list_orders(self, between_pages: Callable[[], None] = no_pause) -> Listing:
         """Open activations, messages included (none while another SMS is awaited: the listed code is the old one).
         Being open they are no older than their window; created_at is None, for the reason at the top of this file.
-        One call per hundred, three at most. Raises ProviderDown."""
-        found: dict[str, Order] = {}
-        for page in range(MAX_PAGES):
-            params = {"start": str(page * PAGE), "limit": str(PAGE)}
-            with reading():
-                answer = self._ask("getActiveActivations", params, {"NO_ACTIVATIONS"}, max_bytes=1_000_000)
-                orders = [self._parse_row(row) for row in parse_rows(answer)]
-            found |= {order.provider_ref: order for order in orders}
-            if len(orders) < PAGE:
-                break
-        return list(found.values())
+        Read until a page does not have the hundred asked for. Raises ProviderDown."""
+        with reading():
+            return self._lister.read(self._page, self._parse_row, lambda rows, _: len(rows) != PAGE, between_pages)
 
     def ask_again(self, provider_ref: str) -> bool:
         """setStatus 3: one more SMS on the same number, free. False when refused, as before the first code."""
@@ -145,7 +140,7 @@ class SmsActivate:
     def balance_micros(self) -> int:
         """ACCESS_BALANCE, in millionths of `currency`. Raises ProviderDown."""
         with reading():
-            return answers.parse_cost(self._ask("getBalance", {}, {"ACCESS_BALANCE"}).rest)
+            return answers.parse_balance(self._ask("getBalance", {}, {"ACCESS_BALANCE"}).rest)
 
     def _sold(self, answer: Answer, service: str, country: str, operator: str) -> Order | None:
         """The order in a purchase's answer, None when it has none. The window is the contract's unless the answer names
@@ -174,6 +169,10 @@ class SmsActivate:
             created_at=now,
             expires_at=_parse_expiry(item, now) or now + timedelta(seconds=self.rules.window_seconds),
         )
+
+    def _page(self, offset: int) -> list[object]:
+        params = {"start": str(offset), "limit": str(PAGE)}
+        return parse_rows(self._ask("getActiveActivations", params, {"NO_ACTIVATIONS"}, max_bytes=1_000_000))
 
     def _parse_row(self, value: object) -> Order:
         row = as_object(value, "activation")

@@ -229,4 +229,7 @@ def parse_rows(answer: Answer) -> list[object]:
     for rows in (listing.get("data"), listing.get("activeActivations")):
         if isinstance(rows, list):
             return rows
-    return as_list(as_object(listing.get("activeActivations"), "activations").get("rows"), "rows")
+    found = as_object(listing.get("activeActivations"), "activations")
+    if not found and listing.get("status") == "success":
+        return []  # PHP may write an empty array as an empty object; null is documented nowhere, and proves nothing
+    return as_list(found.get("rows"), "rows")

@@ -23,7 +23,7 @@ OPERATIONS += ["initialize", "verify", "webhook"]
 # (a number allocated, money taken) and only the answer is spoilt.
 SPOILERS = {"slow", "hang", "reset", "error", "html", "cut", "empty", "huge"}
 ALIASES = {"error_500": "error", "cut_json": "cut", "error_500_after": "error_after", "cut_json_after": "cut_after"}
-TWISTS = {"wrong_price", "duplicate_id"}
+TWISTS = {"wrong_price", "duplicate_id", "bad_row"}
 REFUSALS = {"no_stock", "no_balance", "rate_limited", "bad_key"}
 KINDS = SPOILERS | {f"{kind}_after" for kind in SPOILERS} | TWISTS | REFUSALS | {"drip"} | set(ALIASES)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response
+from flask import Response, g
 
 from .books import Order, Sms
 from .handler_wire import USD, Call, as_json, money, text
@@ -141,6 +141,8 @@ def active(call: Call) -> Response:
     """Open activations. HeroSMS keeps them in `data`, beside an empty relic of a database answer."""
     start, limit = call.number("start", 0), call.number("limit", 100)
     rows = [_active(call, o) for o in call.account.listing(only_open=True)][start : start + limit]
+    if rows and g.get("twist") == "bad_row":
+        rows[0]["phoneNumber"] = ""
     if call.is_hero:
         relic: dict[str, Any] = {"affected_rows": 0, "num_rows": 0, "row": [], "rows": []}
         return as_json({"status": "success", "data": rows, "activeActivations": relic})

@@ -13,7 +13,7 @@ Locks: the caller's own row first, then the accounts; entries are written in acc
 from dataclasses import dataclass
 
 from flask import current_app
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import IntegrityError
 
@@ -166,6 +166,13 @@ def provider_balance(provider: str, currency: str, reference: str, difference_mi
     has to explain."""
     entries = _between("provider_float", "provider_suspense", provider, currency, difference_micros)
     return _post("provider_balance", reference, entries, note=note)
+
+
+def provider_float_micros(provider: str, currency: str) -> int:
+    """Our money at a provider, by our books."""
+    account = select(LedgerAccount.id).filter_by(kind="provider_float", provider=provider, currency=currency)
+    booked = select(func.sum(LedgerEntry.amount)).where(LedgerEntry.account_id == account.scalar_subquery())
+    return -int(db.session.scalar(booked) or 0)
 
 
 def _between(to: str, source: str, provider: str, currency: str, micros: int) -> dict[Account, int]:

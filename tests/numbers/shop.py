@@ -5,6 +5,7 @@ import uuid
 from collections import Counter
 from typing import Any
 
+import pytest
 from sqlalchemy import text, update
 
 from namaskah import worker
@@ -12,7 +13,9 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, polling, registry, settling
 from namaskah.numbers.models import Activation, ActivationEvent, Provider, StrayOrder
+from namaskah.providers import fivesim, sms_activate
 from namaskah.providers.base import ProviderDown
+from namaskah.providers.listing import Lister
 from namaskah.wallet import ledger
 from tests.support import Control, make_user
 
@@ -56,7 +59,8 @@ def later(seconds: float) -> None:
     """So much time passes for us (the sandbox's clock stays: see Control.expire and its settings)."""
     db.session.rollback()
     moved = {
-        "activations": "created_at attempt_at due_at expires_at cancel_from cancel_requested_at received_at ended_at",
+        "activations": "created_at attempt_at due_at expires_at cancel_from cancel_requested_at received_at ended_at"
+        " asked_again_at",
         "stray_orders": "created_at due_at",
         "providers": "poll_due_at sweep_due_at",
     }
@@ -76,6 +80,14 @@ def end_windows(seconds_ago: float = 10) -> None:
         db.session.execute(
             update(Activation).where(Activation.state == "waiting").values(expires_at=ended, due_at=text("now()"))
         )
+
+
+def cut_list(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """This provider's list has pages of two orders, and we read one of them."""
+    for module in (fivesim, sms_activate):
+        monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(fivesim, "SMALL_PAGE", 2)
+    monkeypatch.setattr(registry.find(name), "_lister", Lister(name, "id", max_pages=1))
 
 
 def work(rounds: int = 1) -> None:

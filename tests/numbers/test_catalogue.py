@@ -13,6 +13,7 @@ from namaskah.extensions import redis
 from namaskah.numbers import catalogue, directory, favourites, pricelists, registry, routing
 from namaskah.numbers.models import Activation, Offer, Provider, Service
 from namaskah.providers.base import Quote
+from namaskah.wallet import ledger
 from tests.numbers import shop
 from tests.numbers.shop import buy
 from tests.support import Control
@@ -93,11 +94,50 @@ def test_a_list_that_cannot_be_read_changes_nothing_and_ages(app: Flask, control
     with transaction():
         db.session.execute(update(Provider).values(synced_at=func.now() - func.make_interval(0, 0, 0, 0, 0, 10)))
     aged = db.session.scalar(select(Provider.synced_at).where(Provider.name == "fivesim"))
-    for operation in ("prices", "balance"):
-        control.fault("fivesim", operation, "html")
-        assert pricelists.sync("fivesim") == 0
+    control.fault("fivesim", "prices", "html")
+    assert pricelists.sync("fivesim") == 0
     assert offers_of_fivesim() == before
     assert db.session.scalar(select(Provider.synced_at).where(Provider.name == "fivesim")) == aged
+
+
+def balance_of_fivesim() -> tuple[int | None, int]:
+    """As it was last told, and by our books."""
+    db.session.rollback()
+    told = db.session.scalar(select(Provider.balance_micros).where(Provider.name == "fivesim"))
+    return told, ledger.provider_float_micros("fivesim", "USD")
+
+
+def test_a_balance_that_cannot_be_read_discards_no_prices(app: Flask, control: Control) -> None:
+    with transaction():
+        db.session.execute(update(Provider).values(synced_at=func.now() - func.make_interval(0, 0, 0, 0, 0, 10)))
+    aged = db.session.scalar(select(Provider.synced_at).where(Provider.name == "fivesim"))
+    control.fault("fivesim", "balance", "html")
+    assert pricelists.sync("fivesim") == len(offers_of_fivesim())
+    synced = db.session.scalar(select(Provider.synced_at).where(Provider.name == "fivesim"))
+    assert synced and aged and synced > aged
+    assert balance_of_fivesim()[0] == 500_000_000, "the last one known"
+
+
+@pytest.mark.parametrize(("told", "micros"), [("1500000", 1_500_000_000_000), ("-3.5", -3_500_000), ("0", 0)])
+def test_a_first_balance_may_be_large_or_nothing_or_below_zero(
+    app: Flask, control: Control, told: str, micros: int
+) -> None:
+    with transaction():
+        db.session.execute(update(Provider).values(balance_micros=None, balance_at=None))
+    control.settings(balance={"fivesim": told})
+    assert pricelists.sync("fivesim") > 0
+    assert balance_of_fivesim() == (micros, micros)
+
+
+def test_a_balance_read_after_the_first_purchase_is_the_balance_by_our_books(alice: User, control: Control) -> None:
+    with transaction():
+        db.session.execute(update(Provider).values(balance_micros=None, balance_at=None))
+    shop.only("fivesim")
+    activation = buy(alice)
+    for _time in range(2):
+        pricelists.sync("fivesim")
+        assert activation.cost_micros
+        assert balance_of_fivesim() == (500_000_000 - activation.cost_micros,) * 2
 
 
 def test_each_provider_has_its_turn_and_then_waits(app: Flask) -> None:

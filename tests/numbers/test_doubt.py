@@ -8,8 +8,9 @@ from sqlalchemy import func, select, update
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.numbers import activations, polling, registry, settling, strays
+from namaskah.numbers import activations, catalogue, closing, messages, polling, registry, settling, strays
 from namaskah.numbers.models import Activation, StrayOrder
+from namaskah.providers.base import Listing
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh
 from tests.support import Control
@@ -121,7 +122,7 @@ def test_a_purchase_cut_off_before_it_was_sent_is_paid_back(alice: User, control
 def test_an_answer_that_comes_after_the_money_went_back_is_given_back(alice: User, control: Control) -> None:
     activation = in_doubt_at("fivesim", alice, control)
     activations.fail(activation, "nothing_bought")
-    [order] = registry.ask("fivesim").list_orders()
+    [order] = registry.ask("fivesim").list_orders().orders
     assert activations.accept(activation, order) is False
     assert stray_refs() == [("too_late", None)]
     shop.work()
@@ -171,7 +172,7 @@ def test_an_id_given_out_twice_never_makes_one_order_of_two(
 def test_an_order_being_given_back_is_handed_to_nobody(alice: User, bob: User, control: Control) -> None:
     activation = in_doubt_at("herosms", alice, control)
     activations.fail(activation, "nothing_bought")
-    [order] = registry.ask("herosms").list_orders()
+    [order] = registry.ask("herosms").list_orders().orders
     assert not activations.accept(activation, order)
     assert settling.close_strays_due() == 1, "refused: too early, but it has begun"
     other = in_doubt_at("herosms", bob, control, "reset")
@@ -183,22 +184,105 @@ def test_an_order_being_given_back_is_handed_to_nobody(alice: User, bob: User, c
     shop.assert_books_agree(control)
 
 
+def test_a_number_of_another_operator_is_not_what_was_bought(alice: User, bob: User, control: Control) -> None:
+    shop.only("fivesim")
+    nigeria = next(line for line in catalogue.offers("whatsapp") if line.country == "NG")
+    dear, cheap = (nigeria.operators[place][0] for place in (-1, 0))
+    control.fault("fivesim", "buy", "reset_after", times=2)
+    any_will_do, pinned = buy(alice), buy(bob, operator=dear)
+    assert (any_will_do.state, pinned.state) == ("in_doubt", "in_doubt")
+    whole = registry.ask("fivesim").list_orders()
+    assert sorted(o.operator or "" for o in whole.orders) == sorted([cheap, dear])
+    others = Listing(tuple(order for order in whole.orders if order.operator != dear))
+    activations.fail(any_will_do, "nothing_bought")
+    settling.settle("fivesim", others, datetime.now(UTC))
+    assert fresh(pinned).state == "in_doubt"
+    settling.settle("fivesim", whole, datetime.now(UTC))
+    assert fresh(pinned).state == "waiting"
+
+
+def test_who_may_have_one_operator_alone_chooses_first(alice: User, bob: User, control: Control) -> None:
+    shop.only("fivesim")
+    nigeria = next(line for line in catalogue.offers("whatsapp") if line.country == "NG")
+    dear = nigeria.operators[-1][0]
+    control.fault("fivesim", "buy", "reset_after", times=2)
+    pinned, any_will_do = buy(bob, operator=dear), buy(alice)
+    with transaction():
+        db.session.execute(
+            update(Activation).where(Activation.id == any_will_do.id).values(attempt_at=pinned.created_at)
+        )
+        db.session.execute(update(Activation).where(Activation.id == pinned.id).values(attempt_at=func.now()))
+    polling.poll("fivesim")
+    assert (fresh(pinned).state, fresh(any_will_do).state) == ("waiting", "waiting")
+
+
 def test_an_order_dearer_than_allowed_is_not_attached(alice: User, control: Control) -> None:
     activation = in_doubt_at("fivesim", alice, control)
-    [order] = registry.ask("fivesim").list_orders()
+    [order] = registry.ask("fivesim").list_orders().orders
     assert order.cost_micros is not None
     ceiling = activations.max_cost_micros(activation, "USD")
-    settling.settle("fivesim", [replace(order, cost_micros=ceiling + 1)], datetime.now(UTC))
+    settling.settle("fivesim", Listing((replace(order, cost_micros=ceiling + 1),)), datetime.now(UTC))
     assert fresh(activation).state == "in_doubt"
-    settling.settle("fivesim", [order], datetime.now(UTC))
+    settling.settle("fivesim", Listing((order,)), datetime.now(UTC))
     assert fresh(activation).state == "waiting"
+
+
+def push_down(name: str) -> None:
+    """The lists of both protocols begin with the newest orders: two of them make all before a second page's."""
+    country, service = {"fivesim": "nigeria/telegram", "herosms": "19/tg"}[name].split("/")
+    for _order in range(2):
+        registry.ask(name).buy(service, country, "any", 10**9)
+
+
+@BOTH
+def test_a_list_that_was_cut_proves_nothing(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activation = in_doubt_at(name, alice, control)
+    push_down(name)
+    shop.later(95)
+    with monkeypatch.context() as patch:
+        shop.cut_list(patch, name)
+        polling.poll(name)
+        assert fresh(activation).state == "in_doubt"
+    polling.poll(name)
+    assert fresh(activation).state == "waiting"
+    shop.sweep()
+    shop.end_everything(control)
+    shop.assert_books_agree(control)
+
+
+@BOTH
+def test_a_row_that_cannot_be_read_may_be_what_was_bought(name: str, alice: User, control: Control) -> None:
+    activation = in_doubt_at(name, alice, control)
+    control.fault(name, "list", "bad_row")
+    shop.later(95)
+    polling.poll(name)
+    assert fresh(activation).state == "in_doubt"
+    polling.poll(name)
+    assert fresh(activation).state == "waiting"
+
+
+@BOTH
+def test_no_doubt_outlasts_a_list_that_is_always_cut(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activation = in_doubt_at(name, alice, control, "reset")
+    push_down(name)
+    shop.cut_list(monkeypatch, name)
+    shop.later(470)
+    shop.work()
+    assert fresh(activation).state == "in_doubt"
+    shop.later(11)
+    shop.work()
+    assert (fresh(activation).state, shop.wallet(alice)) == ("failed", (1_000_000, 0))
 
 
 # ── Orders that nobody owns ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def bought_behind_our_back(name: str) -> str:
-    service, country = {"fivesim": ("whatsapp", "nigeria"), "herosms": ("wa", "19")}[name]
+    country, service = shop.WHATSAPP_IN_NIGERIA[name].split("/")
     return registry.ask(name).buy(service, country, "any", 10**9).provider_ref
 
 
@@ -319,3 +403,41 @@ def test_a_customer_never_reads_the_message_of_anothers_order(alice: User, bob: 
     polling.poll("fivesim")
     assert fresh(confused).state == "expired"
     assert shop.wallet(bob) == (500_000, 0)
+
+
+def confused_by_its_provider(lost: User, user: User, control: Control) -> Activation:
+    """5sim's answer to a purchase has the id of an older order of ours, which then gets a message; the number is right.
+    Nobody has polled yet."""
+    shop.only("fivesim")
+    in_doubt_at("fivesim", lost, control)
+    [order] = control.orders("fivesim")
+    control.fault("fivesim", "buy", "duplicate_id")
+    confused = buy(user)
+    assert confused.provider_ref == str(order["id"])
+    control.sms("fivesim", order["id"], "Your code is 482-913")
+    return confused
+
+
+def test_cancelling_shows_nobody_the_message_of_anothers_order(alice: User, bob: User, control: Control) -> None:
+    confused = confused_by_its_provider(alice, bob, control)
+    closing.cancel(confused)
+    for _time in range(closing.MAX_TRIES - 1):
+        assert fresh(confused).state == "waiting", "the provider says there is a message, but shows none of this number"
+        shop.later(6)
+        settling.advance_due()
+    assert (fresh(confused).state, shop.wallet(bob)) == ("cancelled", (500_000, 0))
+    settling.close_strays_due()
+    assert stray_refs() == [("released", "kept")]
+    assert messages.of_activation(confused.id) == []
+
+
+def test_the_end_of_a_window_shows_nobody_the_message_of_anothers_order(
+    alice: User, bob: User, control: Control
+) -> None:
+    confused = confused_by_its_provider(alice, bob, control)
+    shop.end_windows()
+    for _time in range(closing.MAX_TRIES):
+        settling.advance_due()
+        shop.later(6)
+    assert (fresh(confused).state, shop.wallet(bob)) == ("expired", (500_000, 0))
+    assert messages.of_activation(confused.id) == []

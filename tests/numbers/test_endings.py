@@ -505,6 +505,34 @@ def test_another_code_costs_nothing_more(name: str, alice: User, control: Contro
     assert shop.events(activation) == ["bought", "number", "code", "asked_again", "code"]
 
 
+@BOTH
+def test_the_same_code_once_more_is_another_code_too(name: str, alice: User, control: Control) -> None:
+    activation = received_from(name, alice, control)
+    closing.ask_again(activation)
+    assert polling.poll(name) == 0
+    assert fresh(activation).asked_again_at is not None, "5sim lists the old message still, which is no new one"
+    control.sms(name, ref(activation), "Your code is 482913")
+    if name == "herosms":
+        assert polling.poll(name) == 0
+        assert fresh(activation).asked_again_at is not None, "its list may be of before we asked"
+        shop.later(31)
+    assert polling.poll(name) == 0
+    now = fresh(activation)
+    assert (now.state, now.asked_again_at) == ("received", None)
+    assert shop.events(activation) == ["bought", "number", "code", "asked_again", "code"]
+    assert shop.ledger_lines(activation) == ["hold", "capture"]
+
+
+def test_a_provider_that_hides_the_old_message_has_not_sent_a_new_one(alice: User, control: Control) -> None:
+    activation = received_from("herosms", alice, control)
+    closing.ask_again(activation)
+    shop.later(31)
+    assert polling.poll("herosms") == 0
+    assert fresh(activation).asked_again_at is not None
+    polling.receive_push("herosms", ref(activation), messages.Sms("Your code is 482913"))
+    assert fresh(activation).asked_again_at is not None, "webhooks are repeated"
+
+
 def test_another_code_is_refused_in_words_when_it_cannot_be(app: Flask, alice: User, control: Control) -> None:
     activation = bought_from("fivesim", alice)
     with pytest.raises(activations.NotNow):

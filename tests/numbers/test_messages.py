@@ -10,7 +10,7 @@ from namaskah.db import db, transaction
 from namaskah.numbers import messages, polling, registry
 from namaskah.numbers.models import Activation, Provider
 from namaskah.numbers.polling import receive_push
-from namaskah.providers.base import Sms
+from namaskah.providers.base import Listing, Sms
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh
 from tests.support import Control
@@ -133,11 +133,70 @@ def test_an_order_the_list_does_not_show_is_asked_for_by_itself(
 ) -> None:
     activation = number_of("herosms", alice)
     control.sms("herosms", activation.provider_ref or "", TEXT)
-    monkeypatch.setattr(registry.find("herosms"), "list_orders", list)
+    monkeypatch.setattr(registry.find("herosms"), "list_orders", lambda _pause: Listing())
     assert polling.poll("herosms") == 0, "it may not be listed yet"
     shop.later(60)
     assert polling.poll("herosms") == 1
     assert fresh(activation).state == "received"
+
+
+def hidden_numbers(name: str, user: User, monkeypatch: pytest.MonkeyPatch) -> list[Activation]:
+    """Seven numbers that a cut list does not show, in the order of their ends: it shows the two bought last."""
+    many = [number_of(name, user) for _ in range(9)]
+    shop.later(60)
+    shop.cut_list(monkeypatch, name)
+    return many[:7]
+
+
+@BOTH
+def test_no_order_missing_from_the_list_starves(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = hidden_numbers(name, alice, monkeypatch)
+    control.sms(name, hidden[-1].provider_ref or "", TEXT)
+    assert [polling.poll(name) for _tick in range(3)] == [0, 0, 1]
+    assert fresh(hidden[-1]).state == "received"
+    assert control.calls()["counts"][f"{name}/poll"] == 9, "three at a tick"
+
+
+@BOTH
+def test_where_the_list_was_cut_no_window_ends_unasked(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = hidden_numbers(name, alice, monkeypatch)
+    control.sms(name, hidden[-1].provider_ref or "", TEXT)
+    shop.end_windows()
+    polling.poll(name)
+    assert [fresh(activation).state for activation in hidden] == ["expired"] * 3 + ["waiting"] * 4
+    polling.poll(name)
+    assert polling.poll(name) == 1
+    assert [fresh(activation).state for activation in hidden] == ["expired"] * 6 + ["received"]
+
+
+@BOTH
+def test_where_the_list_was_cut_no_window_ends_unanswered(
+    name: str, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = hidden_numbers(name, alice, monkeypatch)
+    shop.end_windows()
+    control.fault(name, "poll", "reset", times=0)
+    polling.poll(name)
+    assert {fresh(activation).state for activation in hidden} == {"waiting"}
+
+
+@BOTH
+def test_a_row_that_cannot_be_read_keeps_nobody_from_their_code(
+    name: str, alice: User, bob: User, control: Control
+) -> None:
+    sound, spoilt = number_of(name, alice), number_of(name, bob)
+    for activation in (sound, spoilt):
+        control.sms(name, activation.provider_ref or "", TEXT)
+    control.fault(name, "list", "bad_row", times=0)
+    assert polling.poll(name) == 1
+    assert (fresh(sound).state, fresh(spoilt).state) == ("received", "waiting")
+    shop.later(60)
+    assert polling.poll(name) == 1, "its order by itself can be read"
+    assert fresh(spoilt).state == "received"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from sqlalchemy import func, select
 
 from namaskah.auth.models import User
 from namaskah.db import db
-from namaskah.numbers import activations, closing, polling, routing, settling
-from namaskah.numbers.models import Activation
+from namaskah.numbers import activations, closing, polling, registry, routing, settling, strays
+from namaskah.numbers.models import Activation, StrayOrder
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh, key
 from tests.support import Control, installation, log_in, make_user
@@ -132,6 +133,48 @@ def test_two_workers_settle_one_doubt_once(app: Flask, alice: User, control: Con
     assert all(result == 0 for result in results), results
     assert (fresh(activation).state, shop.events(activation)) == ("waiting", ["bought", "in_doubt", "number"])
     shop.assert_books_agree(control)
+
+
+def test_two_polls_at_once_leave_each_doubt_its_order(
+    app: Flask, alice: User, bob: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one poll looks for free orders, another one attaches the first of two; the second is the second's still."""
+    shop.only("herosms")
+    control.fault("herosms", "buy", "reset_after", times=2)
+    doubts = [buy(alice), buy(bob)]
+    listing = registry.ask("herosms").list_orders()
+    free, first_id = strays.free, doubts[0].id
+
+    def attach() -> bool:
+        activation = db.session.get_one(Activation, first_id)
+        oldest = min(listing.orders, key=lambda order: int(order.provider_ref))
+        return activations.accept(activation, oldest)
+
+    def meanwhile(name: str, refs: list[str]) -> set[str]:
+        monkeypatch.setattr(strays, "free", free)
+        assert at_once(app, [attach]) == [True]
+        return free(name, refs)
+
+    monkeypatch.setattr(strays, "free", meanwhile)
+    settling.settle("herosms", listing, datetime.now(UTC))
+    refs = [str(order["id"]) for order in control.orders("herosms")]
+    assert [fresh(activation).provider_ref for activation in doubts] == refs
+    assert db.session.scalar(select(func.count()).select_from(StrayOrder)) == 0
+    shop.assert_books_agree(control)
+
+
+def test_an_order_found_for_an_activation_that_has_one_by_now_stays_free(
+    app: Flask, alice: User, control: Control
+) -> None:
+    shop.only("herosms")
+    activation = buy(alice)
+    control.fault("herosms", "buy", "reset_after")
+    other = buy(alice)
+    found = next(o for o in registry.ask("herosms").list_orders().orders if o.provider_ref != activation.provider_ref)
+    assert activations.accept(activation, found, is_found=True) is False
+    assert db.session.scalar(select(func.count()).select_from(StrayOrder)) == 0
+    polling.poll("herosms")
+    assert fresh(other).provider_ref == found.provider_ref
 
 
 def test_a_first_top_up_and_a_purchase_at_once_do_not_lock_each_other_out(app: Flask) -> None:

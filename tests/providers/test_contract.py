@@ -12,6 +12,7 @@ from namaskah import http
 from namaskah.providers import fivesim, sms_activate
 from namaskah.providers.base import (
     CloseOutcome,
+    Listing,
     NotSold,
     Order,
     OrderStatus,
@@ -152,7 +153,7 @@ def test_a_code_arrives_and_is_seen_both_ways(up: Upstream) -> None:
     order = up.buy()
     assert up.get(order).status is OrderStatus.WAITING
     up.sms(order, "Your WhatsApp code is 048213 😀", "048213")
-    for seen in (up.get(order), *up.adapter.list_orders()):
+    for seen in (up.get(order), *up.adapter.list_orders().orders):
         assert (seen.provider_ref, seen.status) == (order.provider_ref, OrderStatus.RECEIVED)
         assert [(sms.text, sms.code) for sms in seen.messages] == [("Your WhatsApp code is 048213 😀", "048213")]
 
@@ -167,8 +168,9 @@ def test_a_second_code_can_be_asked_for(up: Upstream) -> None:
     order = up.buy()
     up.sms(order, "First 111111", "111111")
     assert up.adapter.ask_again(order.provider_ref) is True
-    (listed,) = up.adapter.list_orders()
+    (listed,) = up.adapter.list_orders().orders
     assert listed.status is OrderStatus.RECEIVED
+    assert (listed.messages == ()) is up.adapter.rules.hides_old_messages
     up.sms(order, "Second 222222", "222222")
     assert up.get(order).messages[-1].code == "222222"
     up.adapter.finish(order.provider_ref)
@@ -176,9 +178,9 @@ def test_a_second_code_can_be_asked_for(up: Upstream) -> None:
 
 
 def test_orders_are_listed_whole(up: Upstream) -> None:
-    assert up.adapter.list_orders() == []
+    assert up.adapter.list_orders() == Listing()
     bought = {order.provider_ref: order for order in (up.buy(), up.buy(), up.buy())}
-    listed = {order.provider_ref: order for order in up.adapter.list_orders()}
+    listed = {order.provider_ref: order for order in up.adapter.list_orders().orders}
     assert listed.keys() == bought.keys()
     for ref, order in listed.items():
         assert (order.phone, order.service, order.country) == (bought[ref].phone, up.service, up.country)
@@ -188,7 +190,7 @@ def test_orders_are_listed_whole(up: Upstream) -> None:
 def test_closed_orders_are_listed_only_where_the_rules_say_so(up: Upstream) -> None:
     up.unlock()
     up.adapter.cancel(up.buy().provider_ref)
-    listed = up.adapter.list_orders()
+    listed = up.adapter.list_orders().orders
     expected = [OrderStatus.REFUNDED] if up.adapter.rules.lists_closed_orders else []
     assert [order.status for order in listed] == expected
 
@@ -322,7 +324,7 @@ def test_a_spoilt_answer_leaves_a_purchase_in_doubt_and_asks_no_second_time(
         up.buy()
     assert caught.value.reason == reason
     assert up.calls("buy") == 1
-    assert len(up.adapter.list_orders()) == up.sold() == int(after)
+    assert len(up.adapter.list_orders().orders) == up.sold() == int(after)
 
 
 @pytest.mark.parametrize("fault", ["hang_after", "drip"])
@@ -333,7 +335,7 @@ def test_a_purchase_that_takes_too_long_is_in_doubt(up: Upstream, impatient: Non
         up.buy()
     assert caught.value.reason == "no_answer"
     assert datetime.now(UTC) - started < timedelta(seconds=1.5)
-    assert len(up.adapter.list_orders()) == up.sold() == 1
+    assert len(up.adapter.list_orders().orders) == up.sold() == 1
 
 
 @pytest.mark.parametrize(("fault", "reason"), SPOILERS.items())

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from namaskah.providers import fivesim
-from namaskah.providers.base import CloseOutcome, NotSold, Order, OrderStatus, OutcomeUnknown, ProviderDown
+from namaskah.providers.base import CloseOutcome, Listing, NotSold, Order, OrderStatus, OutcomeUnknown, ProviderDown
 from namaskah.providers.fivesim import ERRORS, FiveSim
 
 from .conftest import Canned
@@ -230,6 +230,19 @@ def test_messages_keep_their_order_and_only_storable_text(provider: FiveSim, can
     assert (other.text, other.code, other.sender, other.provider_id) == ("ab?c", None, None, None)
 
 
+@pytest.mark.parametrize("blank", [{"text": "", "code": ""}, {"text": None, "code": None}, {"text": " \x00"}, {}])
+def test_a_message_that_says_nothing_is_none(provider: FiveSim, canned: Canned, blank: dict[str, Any]) -> None:
+    empty = {"created_at": NOW.isoformat(), "sender": "Telegram", "id": 7, **blank}
+    canned.answer(order(status="RECEIVED", sms=[empty]))
+    found = provider.get_order("1")
+    assert found is not None
+    assert (found.status, found.messages) == (OrderStatus.WAITING, ())
+    canned.answer(order(status="RECEIVED", sms=[empty, SMS]))
+    found = provider.get_order("1")
+    assert found is not None
+    assert [sms.text for sms in found.messages] == ["Code 415127"]
+
+
 @pytest.mark.parametrize("phrase", ["order not found", "record not found"])
 def test_an_unknown_order_is_none(provider: FiveSim, canned: Canned, phrase: str) -> None:
     canned.answer(phrase, 404)
@@ -291,7 +304,7 @@ def test_the_list_is_read_as_far_back_as_an_hour(provider: FiveSim, canned: Cann
     monkeypatch.setattr(
         canned, "find", lambda target: (200, json.dumps({"Data": pages[canned.asked[-1][1]["offset"]]}).encode(), {})
     )
-    assert [o.provider_ref for o in provider.list_orders()] == [str(n) for n in range(200, 150, -1)]
+    assert [o.provider_ref for o in provider.list_orders().orders] == [str(n) for n in range(200, 150, -1)]
     assert [query["offset"] for _, query, _ in canned.asked] == ["0", "30"]
     assert canned.asked[0][1] == {
         "category": "activation",
@@ -302,13 +315,45 @@ def test_the_list_is_read_as_far_back_as_an_hour(provider: FiveSim, canned: Cann
     }
 
 
+def test_a_busy_hour_is_listed_whole_up_to_a_limit(provider: FiveSim, canned: Canned, monkeypatch: Any) -> None:
+    def hour_of(count: int) -> None:
+        rows = [json.loads(order(id=n, created_at=NOW.isoformat())) for n in range(count, 0, -1)]
+
+        def find(_target: str) -> tuple[int, bytes, dict[str, str]]:
+            offset = int(canned.asked[-1][1]["offset"])
+            return 200, json.dumps({"Data": rows[offset : offset + 100]}).encode(), {}
+
+        monkeypatch.setattr(canned, "find", find)
+
+    for count, read, is_whole in ((730, 730, True), (3_100, 3_000, False)):
+        hour_of(count)
+        listing = provider.list_orders()
+        assert (len(listing.orders), listing.is_whole) == (read, is_whole)
+
+
 @pytest.mark.parametrize("body", ['{"Data": null}', '{"Data": []}'])
 def test_an_empty_list_is_empty(provider: FiveSim, canned: Canned, body: str) -> None:
     canned.answer(body)
-    assert provider.list_orders() == []
+    assert provider.list_orders() == Listing()
 
 
-@pytest.mark.parametrize("body", ["[]", '{"Data": [{}]}', '{"Data": 1}', "", "<html>"])
+@pytest.mark.parametrize("changes", [{"phone": ""}, {"status": "SOLD"}, {"product": None}, {"id": {}}, {"price": -1}])
+def test_one_row_that_cannot_be_read_costs_that_row_alone(
+    provider: FiveSim, canned: Canned, changes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [ORDER, {**ORDER, "id": 7, **changes}, {**ORDER, "id": 8}]
+    canned.answer(json.dumps({"Data": rows}))
+    for _time in range(2):
+        listing = provider.list_orders()
+        assert ([o.provider_ref for o in listing.orders], listing.is_whole) == (["11631253", "8"], False)
+    [record] = caplog.records
+    assert record.levelname == "ERROR"
+    assert ORDER["phone"] not in record.getMessage()
+    canned.answer(json.dumps({"Data": [ORDER]}))
+    assert provider.list_orders().is_whole
+
+
+@pytest.mark.parametrize("body", ["[]", '{"Data": {"1": {}}}', '{"Data": 1}', "", "<html>"])
 def test_a_list_that_cannot_be_trusted_is_no_list(provider: FiveSim, canned: Canned, body: str) -> None:
     canned.answer(body)
     with pytest.raises(ProviderDown) as caught:
@@ -353,10 +398,19 @@ def test_a_product_not_on_sale_has_no_quotes(provider: FiveSim, canned: Canned, 
     assert provider.quotes(["telegram"], ["england"]) == []
 
 
-@pytest.mark.parametrize(("body", "micros"), [("12.3456", 12_345_600), ("0", 0), ("100", 100_000_000)])
+@pytest.mark.parametrize(("body", "micros"), [
+    ("12.3456", 12_345_600), ("0", 0), ("100", 100_000_000), ("2500000.5", 2_500_000_500_000), ("-0.25", -250_000),
+])  # fmt: skip
 def test_the_balance_is_exact(provider: FiveSim, canned: Canned, body: str, micros: int) -> None:
     canned.answer('{"id": 1, "balance": ' + body + ', "frozen_balance": 5}')
     assert provider.balance_micros() == micros
+
+
+@pytest.mark.parametrize("body", ["null", '"12"', "true", "[]", "1e13", "-1e13", "1e999999999"])
+def test_a_balance_that_is_no_amount_is_none(provider: FiveSim, canned: Canned, body: str) -> None:
+    canned.answer('{"id": 1, "balance": ' + body + "}")
+    with pytest.raises(ProviderDown):
+        provider.balance_micros()
 
 
 def test_an_unreachable_provider_sold_nothing(closed_url: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from namaskah.providers import sms_activate
-from namaskah.providers.base import CloseOutcome, NotSold, Order, OrderStatus, OutcomeUnknown, ProviderDown
+from namaskah.providers.base import CloseOutcome, Listing, NotSold, Order, OrderStatus, OutcomeUnknown, ProviderDown
 from namaskah.providers.sms_activate import SmsActivate
 from namaskah.providers.sms_activate_answers import ERRORS, STATUS_ERRORS
 
@@ -427,7 +427,7 @@ LISTS: dict[str, Callable[[list[Any]], Any]] = {
 def test_open_orders_are_listed_in_every_shape(provider: SmsActivate, canned: Canned, shape: str) -> None:
     rows = [ROW, {**ROW, "activationId": 2, "activationStatus": 3, "countryCode": 2, "activationCost": 0.1}]
     canned.answer(json.dumps(LISTS[shape](rows)))
-    first, second = provider.list_orders()
+    first, second = provider.list_orders().orders
     assert first.provider_ref == "635468021"
     assert (first.phone, first.service, first.country, first.cost_micros) == ("+79000381454", "vk", "2", 12_500_000)
     assert (first.status, first.created_at, first.expires_at) == (OrderStatus.RECEIVED, None, None)
@@ -440,10 +440,19 @@ def test_open_orders_are_listed_in_every_shape(provider: SmsActivate, canned: Ca
     )
 
 
-@pytest.mark.parametrize("body", ["NO_ACTIVATIONS", '{"status":"error","error":"NO_ACTIVATIONS"}', "[]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "NO_ACTIVATIONS",
+        '{"status":"error","error":"NO_ACTIVATIONS"}',
+        "[]",
+        '{"status":"success","activeActivations":[]}',
+        '{"status":"success","activeActivations":{}}',  # PHP's empty array, as the price lists have it, too
+    ],
+)
 def test_no_open_orders_is_an_empty_list(provider: SmsActivate, canned: Canned, body: str) -> None:
     canned.answer(body)
-    assert provider.list_orders() == []
+    assert provider.list_orders() == Listing()
 
 
 @pytest.mark.parametrize(
@@ -455,22 +464,90 @@ def test_each_listed_state_has_its_meaning(
     provider: SmsActivate, canned: Canned, state: str, status: OrderStatus
 ) -> None:
     canned.answer(json.dumps([{**ROW, "activationStatus": state, "smsCode": None, "smsText": None}]))
-    assert provider.list_orders()[0].status is status
+    assert provider.list_orders().orders[0].status is status
 
 
 @pytest.mark.parametrize(
     "changes", [{"activationStatus": "99"}, {"phoneNumber": ""}, {"serviceCode": None}, {"activationId": {}}]
 )
-def test_a_list_that_cannot_be_trusted_is_no_list(provider: SmsActivate, canned: Canned, changes: Any) -> None:
-    canned.answer(json.dumps([{**ROW, **changes}]))
+def test_one_row_that_cannot_be_read_costs_that_row_alone(
+    provider: SmsActivate, canned: Canned, changes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    canned.answer(json.dumps([ROW, {**ROW, "activationId": 7, **changes}, 5, {**ROW, "activationId": 8}]))
+    for _time in range(2):
+        listing = provider.list_orders()
+        assert ([o.provider_ref for o in listing.orders], listing.is_whole) == (["635468021", "8"], False)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"], "each of the two once"
+    assert ROW["phoneNumber"] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"status":"success"}',
+        '{"data":1}',
+        "5",
+        "{}",
+        '{"activeActivations":{}}',
+        '{"status":"success","activeActivations":null}',
+        '{"status":"success","activeActivations":{"row":[]}}',
+        "",
+        "<html>",
+        '"x"',
+    ],
+)
+def test_a_list_that_is_none_is_no_list(provider: SmsActivate, canned: Canned, body: str) -> None:
+    canned.answer(body)
     with pytest.raises(ProviderDown, match="bad_answer"):
         provider.list_orders()
 
 
-def test_a_full_page_asks_for_the_next(provider: SmsActivate, canned: Canned) -> None:
-    canned.answer(json.dumps([{**ROW, "activationId": n} for n in range(1, 101)]))
-    assert len(provider.list_orders()) == 100
-    assert [query["start"] for _, query, _ in canned.asked] == ["0", "100", "200"]
+def pages_of(canned: Canned, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """So many open activations, told page by page as `start` and `limit` say."""
+    rows = [{**ROW, "activationId": n} for n in range(1, count + 1)]
+
+    def find(_target: str) -> tuple[int, bytes, dict[str, str]]:
+        start, limit = (int(canned.asked[-1][1][name]) for name in ("start", "limit"))
+        return 200, json.dumps(rows[start : start + limit]).encode(), {}
+
+    monkeypatch.setattr(canned, "find", find)
+
+
+@pytest.mark.parametrize(
+    ("count", "starts"), [(99, ["0"]), (100, ["0", "100"]), (430, ["0", "100", "200", "300", "400"])]
+)
+def test_the_list_is_read_until_a_page_is_not_full(
+    provider: SmsActivate, canned: Canned, monkeypatch: pytest.MonkeyPatch, count: int, starts: list[str]
+) -> None:
+    pages_of(canned, monkeypatch, count)
+    pauses: list[int] = []
+    listing = provider.list_orders(lambda: pauses.append(len(canned.asked)))
+    assert (len(listing.orders), listing.is_whole) == (count, True)
+    assert [query["start"] for _, query, _ in canned.asked] == starts
+    assert pauses == list(range(1, len(starts))), "a pause before each page but the first"
+
+
+def test_a_list_without_an_end_is_cut_and_says_so_once(
+    provider: SmsActivate, canned: Canned, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages_of(canned, monkeypatch, 2_500)
+    for _time in range(2):
+        listing = provider.list_orders()
+        assert (len(listing.orders), listing.is_whole) == (2_000, False)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the list of clone goes on behind the 2000 orders we read"
+    ]
+
+
+@pytest.mark.parametrize(("count", "is_whole"), [(100, False), (150, True)])
+def test_a_provider_that_gives_the_same_page_again_is_not_asked_for_ever(
+    provider: SmsActivate, canned: Canned, count: int, is_whole: bool
+) -> None:
+    """More than were asked for are all there are; exactly as many may be the first of more."""
+    canned.answer(json.dumps([{**ROW, "activationId": n} for n in range(1, count + 1)]))
+    listing = provider.list_orders()
+    assert (len(listing.orders), listing.is_whole) == (count, is_whole)
+    assert len(canned.asked) <= 2
 
 
 OFFER = {"cost": 0.25, "count": 12, "physicalCount": 9}
@@ -517,13 +594,20 @@ def test_a_price_list_that_is_none_is_no_list(provider: SmsActivate, canned: Can
         provider.quotes(["tg"], ["187"])
 
 
-@pytest.mark.parametrize(("body", "micros"), [("ACCESS_BALANCE:12.34", 12_340_000), ("ACCESS_BALANCE:0", 0)])
+@pytest.mark.parametrize(("body", "micros"), [
+    ("ACCESS_BALANCE:12.34", 12_340_000),
+    ("ACCESS_BALANCE:0", 0),
+    ("ACCESS_BALANCE:25000000.01", 25_000_000_010_000),  # an account in roubles
+    ("ACCESS_BALANCE:-0.5", -500_000),
+])  # fmt: skip
 def test_the_balance_is_exact(provider: SmsActivate, canned: Canned, body: str, micros: int) -> None:
     canned.answer(body)
     assert provider.balance_micros() == micros
 
 
-@pytest.mark.parametrize("body", ["ACCESS_BALANCE", "ACCESS_BALANCE:", "ACCESS_BALANCE:NaN", "12", "{}"])
+@pytest.mark.parametrize(
+    "body", ["ACCESS_BALANCE", "ACCESS_BALANCE:", "ACCESS_BALANCE:NaN", "ACCESS_BALANCE:1e13", "12", "{}"]
+)
 def test_a_balance_that_is_no_amount_is_none(provider: SmsActivate, canned: Canned, body: str) -> None:
     canned.answer(body)
     with pytest.raises(ProviderDown):
