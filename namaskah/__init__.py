@@ -1,6 +1,8 @@
 """Namaskah: temporary phone numbers for one code. This docstring is the map of the house.
 
 config      every setting                        db          transaction(), the only way to commit
+strength    whether secrets are good enough      admission   which requests come in at all
+headers     what answers tell the browser        health      for whoever watches the processes
 extensions  Flask extensions, instances          errors      what a person may be told
 money       amounts                              filters     how amounts, numbers and times are shown
 language    in which language and zone           mail        one function per e-mail
@@ -29,7 +31,7 @@ DATABASE_TIMEOUTS = {  # milliseconds
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
-    from namaskah import commands, errors, extensions, filters, language, live
+    from namaskah import admission, commands, errors, extensions, filters, headers, language, live
     from namaskah import config as settings
     from namaskah.auth import sessions
     from namaskah.db import db
@@ -40,7 +42,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.config.update(settings.load() if config is None else config)
     app.config.update(_derived(app.config))
     _report_crashes(app)
-    _believe_proxies(app)
+    admission.register_admission(app)
     db.init_app(app)
     extensions.migrate.init_app(app, db, compare_type=True)
     extensions.redis.init_app(app.config["REDIS_URL"])
@@ -59,7 +61,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         timezone_selector=language.choose_timezone,
     )
     extensions.sock.init_app(app)
-    _secure_headers(app)
+    headers.register_headers(app)
     registry.init_app(app)
     filters.register_filters(app)
     errors.register_errors(app)
@@ -76,7 +78,9 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
     from datetime import timedelta
     from pathlib import Path
 
-    secure = config["BASE_URL"].startswith("https:")
+    from namaskah import admission, headers
+
+    secure = headers.is_secure(config)
     return {
         "SQLALCHEMY_DATABASE_URI": config["DATABASE_URL"],
         "SQLALCHEMY_ENGINE_OPTIONS": {
@@ -92,6 +96,11 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
         "RATELIMIT_HEADERS_ENABLED": False,
         "MAIL_DEFAULT_SENDER": config["MAIL_FROM"],
         "TRANSLATIONS": str(Path(__file__).parent.parent / "translations"),
+        "TRUSTED_HOSTS": admission.trusted_hosts(config),
+        "PROVIDE_AUTOMATIC_OPTIONS": False,
+        # Signs with the present key, reads the older ones too; auth/signing.py does the same for what is ours.
+        "SECRET_KEY_FALLBACKS": list(config["SECRET_KEYS_OLD"]),
+        "WTF_CSRF_SECRET_KEY": [*config["SECRET_KEYS_OLD"], config["SECRET_KEY"]],
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_HTTPONLY": True,
@@ -113,60 +122,8 @@ def _report_crashes(app: Flask) -> None:
         sentry_sdk.init(dsn=app.config["SENTRY_DSN"], send_default_pii=False, max_request_body_size="never")
 
 
-def _believe_proxies(app: Flask) -> None:
-    """Take scheme, host and address from exactly as many proxies as stand in front of us."""
-    from werkzeug.middleware.proxy_fix import ProxyFix
-
-    hops = app.config["PROXY_HOPS"]
-    if hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-
-
-def _secure_headers(app: Flask) -> None:
-    from flask import request
-    from flask_login import current_user
-    from werkzeug.wrappers import Response
-
-    from namaskah.extensions import talisman
-
-    secure = app.config["BASE_URL"].startswith("https:")
-    talisman.init_app(
-        app,
-        force_https=secure,
-        strict_transport_security=secure,
-        strict_transport_security_max_age=31_536_000,
-        session_cookie_secure=secure,
-        frame_options="DENY",
-        referrer_policy="same-origin",
-        content_security_policy={
-            "default-src": "'none'",
-            "script-src": "'self'",
-            "style-src": "'self'",
-            "img-src": "'self'",
-            "connect-src": "'self'",
-            "manifest-src": "'self'",
-            "form-action": "'self'",
-            "base-uri": "'none'",
-            "frame-ancestors": "'none'",
-        },
-        permissions_policy=dict.fromkeys(("camera", "geolocation", "microphone", "payment", "usb"), "()"),
-    )
-
-    @app.after_request
-    def keep_private(response: Response) -> Response:
-        """What only its owner may see is not kept by the browser or anything between."""
-        if request.endpoint != "static" and current_user and current_user.is_authenticated:
-            response.headers["Cache-Control"] = "no-store"
-        elif request.endpoint != "static":
-            response.headers.setdefault("Cache-Control", "no-cache")
-        elif "v" in request.args:
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        return response
-
-
 def _register_blueprints(app: Flask) -> None:
-    from namaskah import account, admin, auth, live, numbers, pages, wallet
+    from namaskah import account, admin, auth, health, live, numbers, pages, wallet
     from namaskah.account import views as _account_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
@@ -186,6 +143,7 @@ def _register_blueprints(app: Flask) -> None:
         numbers.activation_blueprint,
         admin.blueprint,
         live.blueprint,
+        health.blueprint,
         paystack.blueprint,
         providers.blueprint,
     ):

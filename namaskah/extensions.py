@@ -8,7 +8,6 @@ from flask_login import LoginManager
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sock import Sock
-from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -18,7 +17,6 @@ login = LoginManager()
 csrf = CSRFProtect()
 mail = Mail()
 babel = Babel()
-talisman = Talisman()
 migrate = Migrate()
 compress = Compress()
 sock = Sock()

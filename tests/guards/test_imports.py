@@ -19,8 +19,11 @@ ROOMS: dict[str, set[str]] = {
     "http": set(),
     "db": set(),
     "extensions": set(),
-    "config": {"money"},
+    "strength": set(),
+    "config": {"money", "strength"},
     "errors": {"db"},
+    "admission": {"errors"},
+    "headers": set(),
     "jobs": {"db"},
     "numbers.directory": set(),  # names of services and countries, from files
     # providers: built from plain values
@@ -54,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
         "extensions", "jobs", "live", "money",
     },
     # what stands on all of it
+    "health": {"auth", "extensions"},
     "account": {"auth", "language"},
     "pages": {"auth", "language", "numbers", "numbers.directory"},
     "api": set(),
