@@ -47,6 +47,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     extensions.migrate.init_app(app, db, compare_type=True)
     extensions.redis.init_app(app.config["REDIS_URL"])
     extensions.login.init_app(app)
+    # Flask-Login's own cookie is not used; looking for it would make every static file one visitor's.
+    app.after_request_funcs[None].remove(extensions.login._update_remember_cookie)
     extensions.login.session_protection = None  # our sessions are rows; a phone's address changes all day
     extensions.login.user_loader(sessions.find_user)
     app.after_request(sessions.note_seen)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import Flask, abort, current_app, make_response, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from werkzeug.exceptions import SecurityError
+from werkzeug.exceptions import MethodNotAllowed, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from namaskah.errors import UserError
@@ -15,7 +15,7 @@ from namaskah.errors import UserError
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-READING = {"GET", "HEAD", "OPTIONS"}
+METHODS = ("GET", "HEAD", "POST")  # all that any page or program of ours uses
 HEALTH = "/health/live"
 
 
@@ -29,6 +29,7 @@ def register_admission(app: Flask) -> None:
     """Put all of it before the application."""
     app.wsgi_app = _Forwarded(app.wsgi_app, app.config)  # type: ignore[method-assign]
     app.register_error_handler(SecurityError, _wrong_host)
+    app.before_request(_refuse_odd_methods)
     app.before_request(_refuse_plain_calls)
     app.before_request(_refuse_other_sites)
 
@@ -37,7 +38,7 @@ def trusted_hosts(config: dict[str, Any]) -> list[str]:
     """The names we answer to: BASE_URL's, those of the setting, and on plain http this machine's own."""
     own = urlsplit(config["BASE_URL"])
     here = LOOPBACK if own.scheme == "http" else ()
-    return list(dict.fromkeys([_host(own.netloc), *config["TRUSTED_HOSTS"], *here]))
+    return list(dict.fromkeys(name.lower() for name in (_host(own.netloc), *config["TRUSTED_HOSTS"], *here)))
 
 
 class _Forwarded:
@@ -61,6 +62,8 @@ class _Forwarded:
             # Whoever balances the load asks by the machine's address, not by our name.
             if environ.get("PATH_INFO") == HEALTH:
                 environ["HTTP_HOST"] = host
+            elif "HTTP_HOST" in environ:
+                environ["HTTP_HOST"] = environ["HTTP_HOST"].lower()
             return wsgi(environ, start_response)
 
         return admit
@@ -74,6 +77,11 @@ def _wrong_host(_error: SecurityError) -> ResponseReturnValue:
     return response
 
 
+def _refuse_odd_methods() -> None:
+    if request.method not in METHODS:
+        raise MethodNotAllowed(METHODS)
+
+
 def _refuse_plain_calls() -> None:
     """Programs are not led from http to https: whoever sent a secret in the clear should notice at the first call."""
     if _is_signed() and current_app.config["SESSION_COOKIE_SECURE"] and not request.is_secure:
@@ -82,7 +90,7 @@ def _refuse_plain_calls() -> None:
 
 def _refuse_other_sites() -> None:
     """Beside the form's token: browsers say where a request comes from, and cannot be made to lie about it."""
-    if request.method in READING or _is_signed():
+    if request.method != "POST" or _is_signed():
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
     if site is not None:

@@ -187,7 +187,7 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
         if not values.get("BASE_URL", "https:").startswith("https:"):
             faults.append("BASE_URL must start with https in production")
     if values.get("SECRET_KEY") in values.get("SECRET_KEYS_OLD", ()):
-        faults.append("SECRET_KEYS_OLD holds the present SECRET_KEY: make a new one, the old list is for those before it")
+        faults.append("SECRET_KEYS_OLD holds the present SECRET_KEY: it is for the keys before that one")
     if values.get("MIN_MARGIN_PERCENT", 0) > values.get("MARGIN_PERCENT", 0):
         faults.append("MIN_MARGIN_PERCENT is above MARGIN_PERCENT: nothing could be sold at its own price")
     missing = set(values.get("SMS_ACTIVATE_PROVIDERS", {})) - set(values.get("SMS_ACTIVATE_KEYS", {}))

@@ -8,7 +8,7 @@ from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from werkzeug.exceptions import HTTPException, TooManyRequests
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
 from namaskah.db import db
 
@@ -57,6 +57,8 @@ def _http_error(error: HTTPException) -> Response:
     if status < 400:
         return make_response(error.get_response())
     answer = _answer(status, _title(status), what_to_do=_advice(status))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     if isinstance(error, TooManyRequests):
         answer.headers["Retry-After"] = _seconds_to_wait(error)
     return answer

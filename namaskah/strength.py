@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 HOW = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 MIN_LENGTH = 32
-MIN_BITS = 100  # of Shannon's measure; 32 random hexadecimal digits have about 115
+MIN_BITS = 85  # of Shannon's measure; 32 random hexadecimal digits have about 115, hardly ever below 90
 MIN_PASSWORD = 12
 MIN_KEY = 8  # of somebody else's making; we can only see that it is no placeholder
 # Five letters and more: a random key of 64 characters holds one by chance once in some hundred thousand.
 GIVEAWAYS = (
     *("changeme", "change-me", "change_me", "replace", "secret", "example", "password", "default", "insecure"),
-    *("placeholder", "sandbox", "namaskah", "development", "qwerty", "your-key", "your_key", "xxxxx", "00000"),
+    *("placeholder", "sandbox", "namaskah", "development", "qwerty", "your-key", "your_key", "xxxxx"),
 )
 ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "0123456789", "0123456789abcdef")
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
