@@ -94,6 +94,7 @@ def currency(value: str) -> str:
 def database_url(value: str) -> str:
     """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3; our web processes speak psycopg2."""
     if not re.match(r"postgres(ql)?(\+psycopg2)?://", value):
+        # pragma: allowlist nextline secret
         raise ValueError("a PostgreSQL address is wanted, as in postgresql://user:password@host/name")
     return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
 
