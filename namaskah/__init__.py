@@ -1,8 +1,9 @@
 """Namaskah: temporary phone numbers for one code. This docstring is the map of the house.
 
 config      every setting                        db          transaction(), the only way to commit
-strength    whether secrets are good enough      admission   which requests come in at all
-headers     what answers tell the browser        health      for whoever watches the processes
+production  what it refuses to start with        strength    whether a secret can be guessed
+admission   which requests come in at all        headers     what answers tell the browser
+limits      how often what may be done           health      for whoever watches the processes
 extensions  Flask extensions, instances          errors      what a person may be told
 money       amounts                              filters     how amounts, numbers and times are shown
 language    in which language and zone           mail        one function per e-mail
@@ -31,7 +32,7 @@ DATABASE_TIMEOUTS = {  # milliseconds
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
-    from namaskah import admission, commands, errors, extensions, filters, headers, language, live
+    from namaskah import admission, commands, errors, extensions, filters, headers, language, limits, live
     from namaskah import config as settings
     from namaskah.auth import sessions
     from namaskah.db import db
@@ -54,7 +55,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.after_request(sessions.note_seen)
     extensions.csrf.init_app(app)
     extensions.mail.init_app(app)
-    extensions.limiter.init_app(app)
+    limits.register_limits(app)
     extensions.compress.init_app(app)
     extensions.babel.init_app(
         app,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from namaskah import strength
+from namaskah import production
 from namaskah.money import MINOR_DIGITS
 
 REQUIRED = object()
@@ -182,7 +182,7 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
 def _contradictions(values: dict[str, Any]) -> list[str]:
     faults = []
     if values.get("ENVIRONMENT") == "production":
-        faults += strength.production_faults(values)
+        faults += production.faults(values)
         if values.get("SANDBOX_URL"):
             faults.append("SANDBOX_URL is set: the sandbox hands out money and must never run beside production")
         if not values.get("BASE_URL", "https:").startswith("https:"):

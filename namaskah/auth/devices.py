@@ -22,7 +22,12 @@ def name() -> str:
 
 def is_known(user: User) -> bool:
     """Whether this browser has logged in to this account before."""
-    return user.id in _kept()["accounts"]
+    return user.id in accounts()
+
+
+def accounts() -> list[int]:
+    """Ids of the accounts this browser has logged in to, the last one first."""
+    return list(_kept()["accounts"])
 
 
 def identity() -> str:
@@ -33,8 +38,8 @@ def identity() -> str:
 def remember(user: User) -> None:
     """Have this browser know from now on that it has logged in to this account."""
     kept = _kept()
-    accounts = [user.id, *(known for known in kept["accounts"] if known != user.id)][:ACCOUNTS_A_BROWSER]
-    content = {"id": kept["id"] or secrets.token_urlsafe(12), "accounts": accounts}
+    known = [user.id, *(other for other in kept["accounts"] if other != user.id)][:ACCOUNTS_A_BROWSER]
+    content = {"id": kept["id"] or secrets.token_urlsafe(12), "accounts": known}
 
     @after_this_request
     def tell(response: Response) -> Response:
