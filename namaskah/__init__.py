@@ -1,6 +1,9 @@
 """Namaskah: temporary phone numbers for one code. This docstring is the map of the house.
 
 config      every setting                        db          transaction(), the only way to commit
+production  what it refuses to start with        strength    whether a secret can be guessed
+admission   which requests come in at all        headers     what answers tell the browser
+limits      how often what may be done           health      for whoever watches the processes
 extensions  Flask extensions, instances          errors      what a person may be told
 money       amounts                              filters     how amounts, numbers and times are shown
 language    in which language and zone           mail        one function per e-mail
@@ -29,7 +32,7 @@ DATABASE_TIMEOUTS = {  # milliseconds
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
-    from namaskah import commands, errors, extensions, filters, language, live
+    from namaskah import admission, commands, errors, extensions, filters, headers, language, limits, live
     from namaskah import config as settings
     from namaskah.auth import sessions
     from namaskah.db import db
@@ -40,17 +43,19 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.config.update(settings.load() if config is None else config)
     app.config.update(_derived(app.config))
     _report_crashes(app)
-    _believe_proxies(app)
+    admission.register_admission(app)
     db.init_app(app)
     extensions.migrate.init_app(app, db, compare_type=True)
     extensions.redis.init_app(app.config["REDIS_URL"])
     extensions.login.init_app(app)
+    # Flask-Login's own cookie is not used; looking for it would make every static file one visitor's.
+    app.after_request_funcs[None].remove(extensions.login._update_remember_cookie)
     extensions.login.session_protection = None  # our sessions are rows; a phone's address changes all day
     extensions.login.user_loader(sessions.find_user)
     app.after_request(sessions.note_seen)
     extensions.csrf.init_app(app)
     extensions.mail.init_app(app)
-    extensions.limiter.init_app(app)
+    limits.register_limits(app)
     extensions.compress.init_app(app)
     extensions.babel.init_app(
         app,
@@ -59,7 +64,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         timezone_selector=language.choose_timezone,
     )
     extensions.sock.init_app(app)
-    _secure_headers(app)
+    headers.register_headers(app)
     registry.init_app(app)
     filters.register_filters(app)
     errors.register_errors(app)
@@ -76,7 +81,9 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
     from datetime import timedelta
     from pathlib import Path
 
-    secure = config["BASE_URL"].startswith("https:")
+    from namaskah import admission, headers
+
+    secure = headers.is_secure(config)
     return {
         "SQLALCHEMY_DATABASE_URI": config["DATABASE_URL"],
         "SQLALCHEMY_ENGINE_OPTIONS": {
@@ -92,6 +99,11 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
         "RATELIMIT_HEADERS_ENABLED": False,
         "MAIL_DEFAULT_SENDER": config["MAIL_FROM"],
         "TRANSLATIONS": str(Path(__file__).parent.parent / "translations"),
+        "TRUSTED_HOSTS": admission.trusted_hosts(config),
+        "PROVIDE_AUTOMATIC_OPTIONS": False,
+        # Signs with the present key, reads the older ones too; auth/signing.py does the same for what is ours.
+        "SECRET_KEY_FALLBACKS": list(config["SECRET_KEYS_OLD"]),
+        "WTF_CSRF_SECRET_KEY": [*config["SECRET_KEYS_OLD"], config["SECRET_KEY"]],
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_HTTPONLY": True,
@@ -113,60 +125,8 @@ def _report_crashes(app: Flask) -> None:
         sentry_sdk.init(dsn=app.config["SENTRY_DSN"], send_default_pii=False, max_request_body_size="never")
 
 
-def _believe_proxies(app: Flask) -> None:
-    """Take scheme, host and address from exactly as many proxies as stand in front of us."""
-    from werkzeug.middleware.proxy_fix import ProxyFix
-
-    hops = app.config["PROXY_HOPS"]
-    if hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-
-
-def _secure_headers(app: Flask) -> None:
-    from flask import request
-    from flask_login import current_user
-    from werkzeug.wrappers import Response
-
-    from namaskah.extensions import talisman
-
-    secure = app.config["BASE_URL"].startswith("https:")
-    talisman.init_app(
-        app,
-        force_https=secure,
-        strict_transport_security=secure,
-        strict_transport_security_max_age=31_536_000,
-        session_cookie_secure=secure,
-        frame_options="DENY",
-        referrer_policy="same-origin",
-        content_security_policy={
-            "default-src": "'none'",
-            "script-src": "'self'",
-            "style-src": "'self'",
-            "img-src": "'self'",
-            "connect-src": "'self'",
-            "manifest-src": "'self'",
-            "form-action": "'self'",
-            "base-uri": "'none'",
-            "frame-ancestors": "'none'",
-        },
-        permissions_policy=dict.fromkeys(("camera", "geolocation", "microphone", "payment", "usb"), "()"),
-    )
-
-    @app.after_request
-    def keep_private(response: Response) -> Response:
-        """What only its owner may see is not kept by the browser or anything between."""
-        if request.endpoint != "static" and current_user and current_user.is_authenticated:
-            response.headers["Cache-Control"] = "no-store"
-        elif request.endpoint != "static":
-            response.headers.setdefault("Cache-Control", "no-cache")
-        elif "v" in request.args:
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        return response
-
-
 def _register_blueprints(app: Flask) -> None:
-    from namaskah import account, admin, auth, live, numbers, pages, wallet
+    from namaskah import account, admin, auth, health, live, numbers, pages, wallet
     from namaskah.account import views as _account_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
@@ -186,6 +146,7 @@ def _register_blueprints(app: Flask) -> None:
         numbers.activation_blueprint,
         admin.blueprint,
         live.blueprint,
+        health.blueprint,
         paystack.blueprint,
         providers.blueprint,
     ):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from namaskah import production
 from namaskah.money import MINOR_DIGITS
 
 REQUIRED = object()
@@ -66,6 +67,11 @@ def named_providers(value: str) -> dict[str, str]:
     return found
 
 
+def names(value: str) -> tuple[str, ...]:
+    """'a, b' as a tuple."""
+    return tuple(filter(None, (part.strip() for part in value.split(","))))
+
+
 def rates(value: str) -> dict[str, Decimal]:
     try:
         found = {key: Decimal(rate) for key, rate in pairs(value).items()}
@@ -97,6 +103,7 @@ def currency(value: str) -> str:
 def database_url(value: str) -> str:
     """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3; our web processes speak psycopg2."""
     if not re.match(r"postgres(ql)?(\+psycopg2)?://", value):
+        # pragma: allowlist nextline secret
         raise ValueError("a PostgreSQL address is wanted, as in postgresql://user:password@host/name")
     return re.sub(r"^postgres(ql)?(\+psycopg2)?://", "postgresql+psycopg2://", value)
 
@@ -111,7 +118,9 @@ SETTINGS: tuple[Setting, ...] = (
     # Where we run
     Setting("ENVIRONMENT", environment, "production", "development shows /dev pages and allows plain http"),
     Setting("SECRET_KEY", text, REQUIRED, "signs cookies and mailed links; at least 32 random characters"),
+    Setting("SECRET_KEYS_OLD", names, (), "keys used before, comma separated: what they signed is good until removed"),
     Setting("BASE_URL", web_url, REQUIRED, "our public address; links in mails and Paystack's way back use it"),
+    Setting("TRUSTED_HOSTS", names, (), "further host names we answer to, comma separated; BASE_URL's is always one"),
     Setting("HOST", text, "127.0.0.1", "address the web server listens on"),
     Setting("PORT", integer, 8000, "port the web server listens on"),
     Setting("WEB_WORKERS", integer, 2, "web processes; each serves thousands of open live pages"),
@@ -187,12 +196,13 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
 def _contradictions(values: dict[str, Any]) -> list[str]:
     faults = []
     if values.get("ENVIRONMENT") == "production":
-        if len(values.get("SECRET_KEY", "")) < 32:
-            faults.append("SECRET_KEY is too short for production: 32 random characters or more")
+        faults += production.faults(values)
         if values.get("SANDBOX_URL"):
             faults.append("SANDBOX_URL is set: the sandbox hands out money and must never run beside production")
         if not values.get("BASE_URL", "https:").startswith("https:"):
             faults.append("BASE_URL must start with https in production")
+    if values.get("SECRET_KEY") in values.get("SECRET_KEYS_OLD", ()):
+        faults.append("SECRET_KEYS_OLD holds the present SECRET_KEY: it is for the keys before that one")
     if values.get("MIN_MARGIN_PERCENT", 0) > values.get("MARGIN_PERCENT", 0):
         faults.append("MIN_MARGIN_PERCENT is above MARGIN_PERCENT: nothing could be sold at its own price")
     missing = set(values.get("SMS_ACTIVATE_PROVIDERS", {})) - set(values.get("SMS_ACTIVATE_KEYS", {}))

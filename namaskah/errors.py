@@ -1,15 +1,18 @@
 """Errors a person may see: one class, shown as a page, or as a fragment when htmx asked."""
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Flask, Response, current_app, g, make_response, render_template, request
+from flask_babel import format_timedelta
 from flask_babel import gettext as _
 from flask_login import AnonymousUserMixin
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from werkzeug.exceptions import HTTPException, TooManyRequests
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
+from namaskah import limits
 from namaskah.db import db
 
 
@@ -56,10 +59,27 @@ def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
         return make_response(error.get_response())
-    answer = _answer(status, _title(status), what_to_do=_advice(status))
     if isinstance(error, TooManyRequests):
-        answer.headers["Retry-After"] = _seconds_to_wait(error)
+        return _too_many()
+    answer = _answer(status, _title(status), what_to_do=_advice(status))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return answer
+
+
+def _too_many() -> Response:
+    """Says when to come back, in words and in the header that programs read."""
+    seconds = limits.seconds_to_wait() or 60
+    advice = _("Try again %(in_a_while)s. Nothing was done and nothing was charged.", in_a_while=_in(seconds))
+    answer = _answer(429, _title(429), what_to_do=advice)
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def _in(seconds: int) -> str:
+    """'in 4 minutes', never less than it is."""
+    size = next((size for size in (86_400, 3600, 60) if seconds >= size), 1)
+    return str(format_timedelta(timedelta(seconds=-(-seconds // size) * size), threshold=1.0, add_direction=True))
 
 
 def _too_busy(error: Exception) -> Response:
@@ -122,11 +142,5 @@ def _advice(status: int) -> str:
     return {
         404: _("The address may be mistyped, or what it named is gone. Your money is where it was."),
         413: _("Send less at once. Nothing was done."),
-        429: _("Wait a moment and try again. Nothing was charged."),
         503: _("Try again in a minute. Nothing was charged."),
     }.get(status, _("Try again. If it stays like this, write to us and say when it happened.") if status >= 500 else "")
-
-
-def _seconds_to_wait(error: TooManyRequests) -> str:
-    limit = getattr(error, "limit", None)
-    return str(limit.limit.get_expiry() if limit else 60)

@@ -8,7 +8,6 @@ from flask_login import LoginManager
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sock import Sock
-from flask_talisman import Talisman
 from flask_wtf import CSRFProtect
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -18,17 +17,17 @@ login = LoginManager()
 csrf = CSRFProtect()
 mail = Mail()
 babel = Babel()
-talisman = Talisman()
 migrate = Migrate()
 compress = Compress()
 sock = Sock()
-# Redis away: every process counts for itself, strictly, instead of answering 500.
+# The figures are in limits.py. Without Redis the same limits are counted in each process, instead of answering 500; all
+# that a request runs into are looked at, so that it is told the longest of their waits.
 limiter = Limiter(
     get_remote_address,
     strategy="moving-window",
     in_memory_fallback_enabled=True,
-    in_memory_fallback=["60 per minute"],
     swallow_errors=True,
+    fail_on_first_breach=False,
 )
 
 

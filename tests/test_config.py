@@ -1,17 +1,22 @@
 """Settings complain all at once, in words that say what to do."""
 
+import secrets
+
 import pytest
 
-from namaskah import config
+from namaskah import config, strength
 from namaskah.numbers import strays
 from namaskah.wallet.models import LedgerTransaction
 
+PASSWORD = secrets.token_urlsafe(24)
 GOOD = {
-    "SECRET_KEY": "x" * 40,
+    "SECRET_KEY": secrets.token_urlsafe(48),
     "BASE_URL": "https://numbers.example",
-    "DATABASE_URL": "postgres://me:secret@db/numbers",
-    "REDIS_URL": "redis://cache/0",
+    "DATABASE_URL": f"postgres://me:{PASSWORD}@db/numbers",
+    "REDIS_URL": f"redis://:{PASSWORD}@cache/0",
 }
+LIVE_KEY = "sk_" + "live_" + secrets.token_hex(20)
+TEST_KEY = "sk_" + "test_" + secrets.token_hex(20)
 
 
 def faults(**changes: str) -> str:
@@ -21,7 +26,7 @@ def faults(**changes: str) -> str:
 
 
 def test_a_plain_postgresql_address_means_our_driver() -> None:
-    assert config.load(GOOD)["DATABASE_URL"] == "postgresql+psycopg2://me:secret@db/numbers"
+    assert config.load(GOOD)["DATABASE_URL"] == f"postgresql+psycopg2://me:{PASSWORD}@db/numbers"
 
 
 def test_all_faults_are_told_together() -> None:
@@ -58,7 +63,7 @@ def test_production_refuses(changes: dict[str, str], named: str) -> None:
 def test_a_providers_name_has_room_in_the_ledger() -> None:
     name = "herosms_eu-2" + "n" * 12
     loaded = config.load(
-        GOOD | {"SMS_ACTIVATE_PROVIDERS": f"{name}=https://x.example", "SMS_ACTIVATE_KEYS": f"{name}=a"}
+        GOOD | {"SMS_ACTIVATE_PROVIDERS": f"{name}=https://x.example", "SMS_ACTIVATE_KEYS": f"{name}={PASSWORD}"}
     )
     assert name in loaded["SMS_ACTIVATE_PROVIDERS"]
     reference = strays.order_reference(name, "9" * 64)
@@ -67,16 +72,85 @@ def test_a_providers_name_has_room_in_the_ledger() -> None:
     assert len(f"provider_refund_due:{reference}") <= columns["idempotency_key"].type.length  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"SECRET_KEY": secrets.token_hex(16)[:-1]}, "SECRET_KEY is too short"),
+        ({"SECRET_KEY": "x" * 64}, "SECRET_KEY contains 'xxxxx'"),
+        ({"SECRET_KEY": "ab" * 32}, "SECRET_KEY is not random"),
+        ({"SECRET_KEY": "7c1e5d40" * 8}, "SECRET_KEY is not random"),
+        ({"SECRET_KEY": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ"}, "SECRET_KEY is not random"),
+        ({"SECRET_KEY": f"changeme-{PASSWORD}"}, "SECRET_KEY contains 'changeme'"),
+        ({"SECRET_KEY": f"my-Secret-{PASSWORD}"}, "SECRET_KEY contains 'secret'"),
+        ({"SECRET_KEYS_OLD": "y" * 40}, "SECRET_KEYS_OLD holds a key that is not random"),
+        ({"SECRET_KEYS_OLD": f"{GOOD['SECRET_KEY']}"}, "SECRET_KEYS_OLD holds the present SECRET_KEY"),
+        ({"PROVIDER_WEBHOOK_TOKEN": secrets.token_hex(8)}, "PROVIDER_WEBHOOK_TOKEN is too short"),
+        ({"PAYSTACK_SECRET_KEY": TEST_KEY}, "PAYSTACK_SECRET_KEY is no live key"),
+        ({"PAYSTACK_SECRET_KEY": "sandbox-paystack"}, "PAYSTACK_SECRET_KEY is no live key"),
+        ({"PAYSTACK_SECRET_KEY": "sk_" + "live_" + "x" * 40}, "PAYSTACK_SECRET_KEY is a placeholder"),
+        ({"PAYSTACK_SECRET_KEY": LIVE_KEY, "PAYSTACK_BASE_URL": "http://pay.example"}, "PAYSTACK_BASE_URL"),
+        ({"FIVESIM_TOKEN": "sandbox-fivesim"}, "FIVESIM_TOKEN is a placeholder"),
+        ({"FIVESIM_TOKEN": PASSWORD, "FIVESIM_BASE_URL": "http://5sim.example/v1"}, "FIVESIM_BASE_URL"),
+        (
+            {"SMS_ACTIVATE_PROVIDERS": "a=http://a.example", "SMS_ACTIVATE_KEYS": f"a={PASSWORD}"},
+            "SMS_ACTIVATE_PROVIDERS for a must start with https",
+        ),
+        ({"DATABASE_URL": "postgresql://me@db.example/numbers"}, "DATABASE_URL has no password"),
+        ({"DATABASE_URL": "postgresql://me:" + "postgres@db.example/x"}, "DATABASE_URL has a password that is guessed"),
+        ({"REDIS_URL": "redis://cache.example/0"}, "REDIS_URL has no password"),
+        ({"MAIL_USERNAME": "us"}, "MAIL_PASSWORD is missing"),
+        ({"MAIL_SERVER": "mx.example", "MAIL_USERNAME": "us", "MAIL_PASSWORD": PASSWORD}, "MAIL_USE_TLS"),
+    ],
+)
+def test_production_refuses_secrets_that_are_none(changes: dict[str, str], named: str) -> None:
+    told = faults(**changes)
+    assert named in told
+    for secret in changes.values():
+        if len(secret) > 30:
+            assert secret not in told
+    if "the present" not in named:
+        config.load(GOOD | changes | {"ENVIRONMENT": "development"})
+
+
+def test_all_weak_secrets_are_told_at_once_with_how_to_make_good_ones() -> None:
+    told = faults(SECRET_KEY="short", PROVIDER_WEBHOOK_TOKEN="short", REDIS_URL="redis://cache/0", FIVESIM_TOKEN="x")
+    for name in ("SECRET_KEY", "PROVIDER_WEBHOOK_TOKEN", "REDIS_URL", "FIVESIM_TOKEN"):
+        assert name in told
+    assert "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'" in told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"SECRET_KEY": secrets.token_hex(16)},
+        {"SECRET_KEY": secrets.token_hex(32), "SECRET_KEYS_OLD": f"{secrets.token_hex(32)}, {secrets.token_hex(32)}"},
+        {"PAYSTACK_SECRET_KEY": LIVE_KEY, "PROVIDER_WEBHOOK_TOKEN": secrets.token_urlsafe(24)},
+        {"DATABASE_URL": "postgresql://localhost/numbers", "REDIS_URL": "redis://127.0.0.1/0"},
+        {"DATABASE_URL": "postgresql:///numbers?host=/run/postgresql", "REDIS_URL": "redis://[::1]/0"},
+        {"DATABASE_URL": f"postgresql://me@db/numbers?password={PASSWORD}", "REDIS_URL": "unix:///run/redis.sock"},
+        {"MAIL_USERNAME": "us", "MAIL_PASSWORD": PASSWORD, "MAIL_SERVER": "mx.example", "MAIL_USE_TLS": "yes"},
+        {"MAIL_USERNAME": "us", "MAIL_PASSWORD": PASSWORD},
+    ],
+)
+def test_production_takes_good_secrets(changes: dict[str, str]) -> None:
+    config.load(GOOD | changes)
+
+
+def test_random_secrets_are_hardly_ever_called_weak() -> None:
+    made = [make(size) for _ in range(2000) for make, size in ((secrets.token_urlsafe, 48), (secrets.token_hex, 16))]
+    assert [secret for secret in made if strength.weakness(secret)] == []
+
+
 def test_several_providers_of_one_protocol() -> None:
     loaded = config.load(
         GOOD
         | {
             "SMS_ACTIVATE_PROVIDERS": "herosms=https://hero.example/api?x=1, tiger=https://tiger.example",
-            "SMS_ACTIVATE_KEYS": "herosms=a,tiger=b=c",
+            "SMS_ACTIVATE_KEYS": "herosms=a1b2c3d4e5,tiger=b1b2c3d4=c",
         }
     )
     assert loaded["SMS_ACTIVATE_PROVIDERS"] == {
         "herosms": "https://hero.example/api?x=1",
         "tiger": "https://tiger.example",
     }
-    assert loaded["SMS_ACTIVATE_KEYS"]["tiger"] == "b=c"
+    assert loaded["SMS_ACTIVATE_KEYS"]["tiger"] == "b1b2c3d4=c"

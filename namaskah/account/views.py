@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import refresh
 
+from namaskah import limits
 from namaskah.account import blueprint
 from namaskah.account.forms import PreferencesForm
 from namaskah.auth import accounts
@@ -19,6 +20,7 @@ def show() -> ResponseReturnValue:
 
 @blueprint.post("/account")
 @customer
+@limits.limit("preferences", limits.account)
 def save() -> ResponseReturnValue:
     form = PreferencesForm()
     if not form.validate_on_submit():

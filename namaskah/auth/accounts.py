@@ -8,7 +8,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 from flask import current_app
 from flask_babel import gettext as _
-from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
+from itsdangerous import BadSignature, SignatureExpired
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -16,10 +16,13 @@ from namaskah import language as languages
 from namaskah import mail
 from namaskah.auth import audit, passwords, sessions
 from namaskah.auth.models import User
+from namaskah.auth.signing import signer
 from namaskah.db import db, leave_database, transaction, violated
 from namaskah.errors import UserError
 
 LINK_HOURS = 24
+# No other signed value of ours can stand in for a confirmation.
+VERIFY_EMAIL = "auth.verify-email"
 DEMO_ACCOUNTS = (("demo@namaskah.test", "customer"), ("admin@namaskah.test", "admin"))
 
 
@@ -128,7 +131,7 @@ def is_password_of(user: User, password: str) -> bool:
 
 def verification_token(user: User) -> str:
     """What proves, within a day, that somebody reads the mail of this account's present address."""
-    return _signer().dumps([user.id, user.email])
+    return signer(VERIFY_EMAIL).dumps([user.id, user.email])
 
 
 def verification_link(user: User) -> str:
@@ -143,9 +146,9 @@ def get_by_token(token: str) -> User:
     """
     expired = False
     try:
-        content = _signer().loads(token, max_age=LINK_HOURS * 3600)
+        content = signer(VERIFY_EMAIL).loads(token, max_age=LINK_HOURS * 3600)
     except SignatureExpired as error:
-        expired, content = True, _signer().load_payload(error.payload) if error.payload else None
+        expired, content = True, signer(VERIFY_EMAIL).load_payload(error.payload) if error.payload else None
     except BadSignature:
         content = None
     user = _account_of(content)
@@ -249,8 +252,3 @@ def _account_of(content: Any) -> User | None:
         return None
     user = db.session.get(User, content[0])
     return user if user and user.email == content[1] else None
-
-
-def _signer() -> URLSafeTimedSerializer:
-    # A salt for this purpose alone: no other signed value of ours can stand in for a confirmation.
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="namaskah.auth.verify-email")

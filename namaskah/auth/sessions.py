@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from flask import Response, g, has_request_context, request, session
+from flask import Response, after_this_request, g, has_request_context, request, session
 from flask_login import current_user, login_user, logout_user
 from sqlalchemy import delete, func, select, update
 
@@ -92,6 +92,7 @@ def log_out() -> None:
         live.publish(user.id, "session")
     clear_cookie()
     logout_user()
+    after_this_request(_empty_browser)
 
 
 def confirm(user: User, *, second_factor: bool = False) -> None:
@@ -184,6 +185,12 @@ def clear_cookie() -> None:
     kept = {name: session[name] for name in KEPT_IN_COOKIE if name in session}
     session.clear()
     session.update(kept)
+
+
+def _empty_browser(response: Response) -> Response:
+    """Have the browser forget the pages it keeps. Not its cookies: that it is a known one outlives the log-out."""
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
 
 
 def _is_over(row: Session, user: User) -> bool:

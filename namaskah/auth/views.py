@@ -1,44 +1,21 @@
 """Pages to open an account, log in and out, and confirm the address."""
 
-from hashlib import sha256
-
-from flask import Response, flash, redirect, render_template, request, session, url_for
+from flask import flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
-from flask_limiter.util import get_remote_address
 from flask_login import current_user
 
-from namaskah.auth import accounts, blueprint, sessions
+from namaskah import limits
+from namaskah.auth import accounts, attempts, blueprint, sessions
 from namaskah.auth.access import customer, me, public, safe_next
 from namaskah.auth.forms import ConfirmForm, LoginForm, RegisterForm
 from namaskah.auth.models import User
-from namaskah.extensions import limiter
-
-
-def _email_key() -> str:
-    """One count an address, however it is written; hashed, so that Redis holds no addresses and no long keys."""
-    return "email:" + sha256(request.form.get("email", "").strip().lower().encode()).hexdigest()[:32]
-
-
-def _user_key() -> str:
-    return f"user:{current_user.id}" if current_user.is_authenticated else get_remote_address()
-
-
-def _went_through(response: Response) -> bool:
-    return response.status_code == 303
-
-
-def _was_refused(response: Response) -> bool:
-    return response.status_code == 422
 
 
 @blueprint.route("/register", methods=["GET", "POST"])
 @public
-# Many customers share one address of their mobile network: only accounts opened count in the hour.
-@limiter.limit("20 per minute", methods=["POST"])
-@limiter.limit("10 per hour", methods=["POST"], deduct_when=_went_through)
-@limiter.limit("5 per hour", methods=["POST"], key_func=_email_key, deduct_when=_went_through)
+@attempts.register
 def register() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(_next_page(), 303)
@@ -55,8 +32,7 @@ def register() -> ResponseReturnValue:
 
 @blueprint.route("/login", methods=["GET", "POST"])
 @public
-@limiter.limit("10 per minute", methods=["POST"])
-@limiter.limit("10 per 15 minutes", methods=["POST"], key_func=_email_key, deduct_when=_was_refused)
+@attempts.login
 def login() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(_next_page(), 303)
@@ -72,7 +48,7 @@ def login() -> ResponseReturnValue:
 
 @blueprint.route("/confirm", methods=["GET", "POST"])
 @customer
-@limiter.limit("10 per 15 minutes", methods=["POST"], key_func=_user_key, deduct_when=_was_refused)
+@limits.limit("confirm", limits.session, counts=limits.was_refused)
 def confirm() -> ResponseReturnValue:
     """Asks once more who somebody is, before a change that could take their account away."""
     form = ConfirmForm()
@@ -105,7 +81,7 @@ def check_mail() -> ResponseReturnValue:
 
 @blueprint.post("/verify-email/resend")
 @customer
-@limiter.limit("3 per hour", key_func=_user_key)
+@limits.limit("letters to oneself", limits.account)
 def resend() -> ResponseReturnValue:
     accounts.resend_verification(me())
     if not me().is_verified:
@@ -115,7 +91,7 @@ def resend() -> ResponseReturnValue:
 
 @blueprint.route("/verify-email/<token>", methods=["GET", "POST"])
 @public
-@limiter.limit("60 per minute")
+@limits.limit("links", limits.account, methods=("GET", "POST"))
 def verify_email(token: str) -> ResponseReturnValue:
     """A page with a button: programs that look into mails follow every link, but press nothing."""
     try:

@@ -9,10 +9,10 @@ from flask_login import current_user
 from sqlalchemy import select
 from werkzeug.wrappers import Response
 
+from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.errors import UserError
-from namaskah.extensions import limiter
 from namaskah.numbers import activation_blueprint, closing
 from namaskah.numbers import activations as verbs
 from namaskah.numbers.forms import BuyForm
@@ -25,7 +25,7 @@ STATES = {"open": OPEN, "code": CAPTURED, "back": RELEASED}
 
 @activation_blueprint.post("")
 @verified
-@limiter.limit("60 per minute", key_func=lambda: f"buy:{current_user.get_id()}")
+@limits.limit("buy", limits.account)
 def buy() -> Response:
     """Buy a number, then show it. Refused: back to where a new choice, or money, can be made."""
     form = BuyForm()
@@ -85,6 +85,7 @@ def live_part(id: int) -> str:
 
 @activation_blueprint.post("/<int:id>/cancel")
 @customer
+@limits.limit("change an activation", limits.account)
 def cancel(id: int) -> Response:
     """Give the number back for the money."""
     activation = verbs.get_activation(id, current_user.id)
@@ -93,6 +94,7 @@ def cancel(id: int) -> Response:
 
 @activation_blueprint.post("/<int:id>/replace")
 @verified
+@limits.limit("change an activation", limits.account)
 def replace(id: int) -> Response:
     """The service knows this number already: give it back and get another one."""
     activation = verbs.get_activation(id, current_user.id)
@@ -104,6 +106,7 @@ def replace(id: int) -> Response:
 
 @activation_blueprint.post("/<int:id>/again")
 @customer
+@limits.limit("change an activation", limits.account)
 def again(id: int) -> Response:
     """Ask for another code on the same number."""
     activation = verbs.get_activation(id, current_user.id)
@@ -112,6 +115,7 @@ def again(id: int) -> Response:
 
 @activation_blueprint.post("/<int:id>/finish")
 @customer
+@limits.limit("change an activation", limits.account)
 def finish(id: int) -> Response:
     """The customer has what they came for."""
     activation = verbs.get_activation(id, current_user.id)

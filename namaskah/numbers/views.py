@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user
 
+from namaskah import limits
 from namaskah.auth.access import customer, go, public
 from namaskah.errors import UserError
-from namaskah.extensions import limiter
 from namaskah.numbers import blueprint, catalogue, favourites
 from namaskah.numbers.catalogue import CountryOffer, ServiceLine
 from namaskah.wallet import ledger
@@ -20,6 +20,7 @@ SORTS = ("best", "price")
 
 @blueprint.get("/numbers")
 @public
+@limits.limit("prices", limits.account, methods=("GET",))
 def pick() -> str:
     """The buy page, whatever has been chosen so far: all of it is in the address, so Back and sharing work."""
     query, service = request.args.get("q", "").strip()[:60], _chosen_service()
@@ -34,7 +35,7 @@ def pick() -> str:
 
 @blueprint.get("/numbers/search")
 @public
-@limiter.limit("120 per minute")
+@limits.limit("search", limits.account, methods=("GET",))
 def search() -> str:
     """Fragment: services that match what was typed so far."""
     return render_template(
@@ -44,6 +45,7 @@ def search() -> str:
 
 @blueprint.get("/numbers/offers")
 @public
+@limits.limit("prices", limits.account, methods=("GET",))
 def offers() -> str:
     """Fragment: countries of the chosen service."""
     service = _chosen_service()
@@ -54,6 +56,7 @@ def offers() -> str:
 
 @blueprint.post("/numbers/favourite")
 @customer
+@limits.limit("preferences", limits.account)
 def favourite() -> ResponseReturnValue:
     """Star a service, or take the star away."""
     service = request.form.get("service", "")

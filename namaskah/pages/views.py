@@ -7,6 +7,7 @@ from flask import abort, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
+from namaskah import limits
 from namaskah.auth import accounts
 from namaskah.auth.access import me, public, safe_next
 from namaskah.language import CODES, THEMES
@@ -27,6 +28,7 @@ def landing() -> ResponseReturnValue:
 
 @blueprint.get("/pricing")
 @public
+@limits.limit("prices", limits.account, methods=("GET",))
 def pricing() -> ResponseReturnValue:
     q = request.args.get("q", "").strip()[:60]
     services = [] if q else _popular(POPULAR_ON_PRICES)

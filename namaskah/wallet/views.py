@@ -6,13 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from flask import abort, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_limiter.util import get_remote_address
-from flask_login import current_user
 from sqlalchemy import select
 
+from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
-from namaskah.extensions import limiter
 from namaskah.money import SIGNS
 from namaskah.wallet import blueprint, statement, topups
 from namaskah.wallet.forms import TopUpForm, new_key
@@ -25,10 +23,6 @@ PRESETS = (100_000, 200_000, 500_000, 1_000_000)
 RECENT = 8
 
 
-def _user_key() -> str:
-    return f"user:{current_user.id}" if current_user.is_authenticated else str(get_remote_address())
-
-
 @blueprint.get("/wallet")
 @customer
 def show() -> ResponseReturnValue:
@@ -37,7 +31,7 @@ def show() -> ResponseReturnValue:
 
 @blueprint.post("/wallet/top-up")
 @verified
-@limiter.limit("20 per minute; 100 per day", key_func=_user_key)
+@limits.limit("top up", limits.account)
 def top_up() -> ResponseReturnValue:
     form = TopUpForm()
     chosen = [amount for amount in _presets() if str(amount) == form.preset.data]
@@ -57,6 +51,7 @@ def top_up() -> ResponseReturnValue:
 
 @blueprint.get(topups.RETURN_PATH)
 @customer
+@limits.limit("settle", limits.account, methods=("GET",))
 def returned() -> ResponseReturnValue:
     """Where the gateway sends the browser. That it came proves nothing: we ask the gateway, and show what it says."""
     reference = request.args.get("reference") or request.args.get("trxref") or ""

@@ -112,25 +112,6 @@ def test_a_hash_of_older_parameters_is_renewed(app: Flask, user: User, fresh: Ca
         assert accounts.authenticate(user.email, PASSWORD) is not None
 
 
-def test_ten_failures_close_an_address_for_a_while_wherever_they_come_from(
-    open_browser: Callable[[], Browser], user: User
-) -> None:
-    answers = [open_browser().log_in(user.email, "wrong horse river").status_code for _ in range(11)]
-    assert answers == [422] * 10 + [429]
-    answer = open_browser().log_in(f" {user.email.upper()}")
-    assert answer.status_code == 429
-    assert int(answer.headers["Retry-After"]) > 0
-
-
-def test_successes_do_not_close_an_address(open_browser: Callable[[], Browser], user: User) -> None:
-    assert [open_browser().log_in(user.email).status_code for _ in range(12)] == [303] * 12
-
-
-def test_one_network_address_may_try_ten_times_a_minute(browser: Browser, address: str) -> None:
-    answers = [browser.log_in(f"{number}{address}").status_code for number in range(11)]
-    assert answers == [422] * 10 + [429]
-
-
 def test_without_its_token_the_form_does_nothing(app: Flask, browser: Browser, user: User) -> None:
     answer = browser.post("/login", data={"email": user.email, "password": PASSWORD})
     assert answer.status_code == 400

@@ -19,8 +19,13 @@ ROOMS: dict[str, set[str]] = {
     "http": set(),
     "db": set(),
     "extensions": set(),
-    "config": {"money"},
-    "errors": {"db"},
+    "strength": set(),
+    "production": {"strength"},
+    "config": {"money", "production"},
+    "limits": {"extensions"},
+    "errors": {"db", "limits"},
+    "admission": {"errors"},
+    "headers": set(),
     "jobs": {"db"},
     "numbers.directory": set(),  # names of services and countries, from files
     # providers: built from plain values
@@ -47,17 +52,18 @@ ROOMS: dict[str, set[str]] = {
     "live": {"auth.models", "db", "extensions"},
     "serving": {"live"},
     # the product, lowest first
-    "auth": {"auth.models", "db", "errors", "extensions", "language", "live", "mail"},
+    "auth": {"auth.models", "db", "errors", "extensions", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
-    "wallet": {"wallet.paystack", "auth", "auth.models", "db", "errors", "extensions", "jobs", "live", "mail", "money"},
+    "wallet": {"wallet.paystack", "auth", "auth.models", "db", "errors", "jobs", "limits", "live", "mail", "money"},
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
         "numbers.registry", "numbers.directory", "providers.base", "wallet", "auth", "auth.models", "db", "errors",
-        "extensions", "jobs", "live", "money",
+        "extensions", "jobs", "limits", "live", "money",
     },
     # what stands on all of it
-    "account": {"auth", "language"},
-    "pages": {"auth", "language", "numbers", "numbers.directory"},
+    "health": {"auth", "extensions"},
+    "account": {"auth", "language", "limits"},
+    "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
@@ -94,7 +100,7 @@ OUTBOUND = {
     "smtplib": {"mail.py"},
     "subprocess": set(),
     "psycopg2": {"serving.py"},
-    "redis": {"extensions.py", "live/publishing.py", "live/subscription.py", "numbers/catalogue.py"},
+    "redis": {"extensions.py", "limits.py", "live/publishing.py", "live/subscription.py", "numbers/catalogue.py"},
     "procrastinate": {"jobs.py", "worker.py"},
 }
 

@@ -71,6 +71,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/activations/<int:id>/again"): "login 404 on 404 login 404",
     ("POST", "/activations/<int:id>/finish"): "login 404 on 404 login 404",
     ("GET", "/admin/"): "login 404 404 404 login 200",
+    ("GET", "/health/live"): ANYBODY,
     ("GET", "/live"): "401 500 500 500 401 500",
     ("POST", "/webhooks/paystack"): "401 401 401 401 401 401",
     ("POST", "/webhooks/providers/<provider>"): "404 404 404 404 404 404",

@@ -15,7 +15,7 @@ READ_BY_FLASK = {"SECRET_KEY", "MAIL_SERVER", "MAIL_PORT", "MAIL_USERNAME", "MAI
 
 def shown(setting: Setting) -> str:
     """A default as one would write it into the environment."""
-    if setting.default is REQUIRED or setting.default in ("", {}):
+    if setting.default is REQUIRED or setting.default in ("", {}, ()):
         return ""
     if isinstance(setting.default, bool):
         return "yes" if setting.default else "no"
