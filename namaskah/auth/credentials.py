@@ -80,27 +80,19 @@ def reset_password(token: str, new: str) -> User:
     leave_database()
     password_hash = passwords.hashed(new)
     with transaction():
-        if not _replace(user, stored, password_hash, email=email, proves_address=True):
+        if not _replace(user, stored, password_hash, reads_mail_of=email):
             raise InvalidLink(_("This link does not work any more. Ask for a new letter."))
         audit.record("password_reset", user.id, confirmed_address=not is_verified)
     return user
 
 
-def _replace(
-    user: User,
-    stored: str,
-    password_hash: str,
-    *,
-    but: Session | None = None,
-    email: str | None = None,
-    proves_address: bool = False,
-) -> bool:
-    """Put `password_hash` in the place of `stored`, if that is still there, and the address still `email` if given."""
+def _replace(user: User, stored: str, new: str, *, but: Session | None = None, reads_mail_of: str = "") -> bool:
+    """Put the hash `new` in the place of `stored`, if that is still there. `reads_mail_of` is an address somebody has
+    just proved to be theirs: it must still be the account's, and is confirmed."""
     unchanged = [User.id == user.id, User.password_hash == stored, User.banned_at.is_(None)]
-    values: dict[str, Any] = {"password_hash": password_hash}
-    if email is not None:
-        unchanged.append(User.email == email)
-    if proves_address:
+    values: dict[str, Any] = {"password_hash": new}
+    if reads_mail_of:
+        unchanged.append(User.email == reads_mail_of)
         values["email_verified_at"] = func.coalesce(User.email_verified_at, func.now())
     done = update(User).where(*unchanged).values(values).returning(User.id)
     if db.session.scalar(done.execution_options(synchronize_session=False)) is None:

@@ -1,9 +1,8 @@
 """Which new passwords are refused: short ones, and those that are guessed early. What they consist of is free.
 
-Lists alone decide nothing here but the worst: the 30,000 passwords most used in the world (zxcvbn brings them along,
-MIT licence), our customers' own words (common_passwords.txt), and the account's own address, each however it is
-capitalised, respelled in digits, repeated, or lengthened by digits and signs. Everything else is judged by how many
-guesses it would take.
+Refused outright are the 30,000 passwords most used in the world (zxcvbn brings them along, MIT licence), our customers'
+own words (common_passwords.txt) and the account's address, however capitalised, respelled, repeated, or lengthened by
+digits and signs. Everything else is judged by how many guesses it would take.
 """
 
 import re
@@ -24,15 +23,13 @@ WITH_FACTOR_LENGTH = 12
 JUDGED_LENGTH = 32
 # zxcvbn's scale from 0 to 4: 2 and more is over a million guesses.
 WANTED_SCORE = 2
-OUR_NAMES = ("namaskah",)
 
 _RESPELLED = str.maketrans("013457@$!", "oleastasi")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What would happen to a new password: `problem` is why it is refused, as a translated sentence, or empty;
-    `score` is how hard it is to guess, 0 to 4."""
+    """`problem` is why it is refused, as a translated sentence, or empty; `score` how hard it is to guess, 0 to 4."""
 
     problem: str
     score: int
@@ -103,7 +100,7 @@ def _of_address(email: str) -> set[str]:
 
 @cache
 def _most_used() -> frozenset[str]:
-    return frozenset((*FREQUENCY_LISTS["passwords"], *_common_words(), *OUR_NAMES))
+    return frozenset((*FREQUENCY_LISTS["passwords"], *_common_words()))
 
 
 @cache

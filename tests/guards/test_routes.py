@@ -54,7 +54,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/account"): CUSTOMERS,
     ("POST", "/account"): "login 422 422 422 login 422",
     ("GET", "/forgot-password"): ANYBODY,
-    ("POST", "/forgot-password"): "422 422 422 422 422 422",
+    ("POST", "/forgot-password"): "422 on on on 422 on",
     ("GET", "/forgot-password/sent"): "on on on on on on",
     ("GET", "/reset-password/<token>"): "410 410 410 410 410 410",
     ("POST", "/reset-password/<token>"): "410 410 410 410 410 410",
