@@ -34,7 +34,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
     from namaskah import admission, commands, errors, extensions, filters, headers, language, limits, live
     from namaskah import config as settings
-    from namaskah.auth import sessions
+    from namaskah.auth import links, sessions
     from namaskah.db import db
     from namaskah.numbers import presenting, pushing, registry
     from namaskah.wallet import statement
@@ -53,6 +53,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     extensions.login.session_protection = None  # our sessions are rows; a phone's address changes all day
     extensions.login.user_loader(sessions.find_user)
     app.after_request(sessions.note_seen)
+    app.after_request(links.hide_address)  # before the headers: what comes first here is done last
     extensions.csrf.init_app(app)
     extensions.mail.init_app(app)
     limits.register_limits(app)
@@ -111,6 +112,9 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
         "PERMANENT_SESSION_LIFETIME": timedelta(days=30),
         "SEND_FILE_MAX_AGE_DEFAULT": timedelta(days=365),  # addresses of static files carry their content's hash
         "WTF_CSRF_TIME_LIMIT": 12 * 3600,
+        # Pages whose address is a secret send no Referer. What it is checked for, a cookie planted by a neighbour's
+        # host, the prefix __Host- rules out.
+        "WTF_CSRF_SSL_STRICT": False,
         "MAX_CONTENT_LENGTH": 1_100_000,
         "COMPRESS_MIMETYPES": ["text/html", "text/css", "text/javascript", "application/javascript", "image/svg+xml"],
         "COMPRESS_ALGORITHM": ["br", "gzip"],
@@ -130,6 +134,8 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import views as _account_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
+    from namaskah.auth import email_views as _email_views
+    from namaskah.auth import password_views as _password_views
     from namaskah.auth import views as _auth_views
     from namaskah.numbers import activation_views as _activation_views
     from namaskah.numbers import views as _number_views

@@ -167,6 +167,10 @@ SETTINGS: tuple[Setting, ...] = (
     # Rules
     Setting("MAX_OPEN_ACTIVATIONS", integer, 20, "numbers one customer may have waiting at once"),
     Setting("DAILY_BUY_LIMIT", integer, 500, "numbers one customer may buy in 24 hours"),
+    Setting(
+        "PASSWORD_MEMORY_MIB", integer, 64, "memory one password hash takes; more makes a stolen database worth less"
+    ),
+    Setting("PASSWORD_HASHES_AT_ONCE", integer, 1, "password hashes each web process makes at the same time"),
     Setting("POLICY_VERSION", text, "2026-11-01", "version of the policies that new customers accept"),
     # Development
     Setting("SANDBOX_URL", text, "", "the sandbox's own page; production refuses to start with it"),
@@ -201,6 +205,10 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
             faults.append("SANDBOX_URL is set: the sandbox hands out money and must never run beside production")
         if not values.get("BASE_URL", "https:").startswith("https:"):
             faults.append("BASE_URL must start with https in production")
+        if values.get("PASSWORD_MEMORY_MIB", 64) < 12:
+            faults.append("PASSWORD_MEMORY_MIB is below 12: passwords would be guessed too fast from a stolen database")
+    if min(values.get("PASSWORD_MEMORY_MIB", 64), values.get("PASSWORD_HASHES_AT_ONCE", 1)) < 1:
+        faults.append("PASSWORD_MEMORY_MIB and PASSWORD_HASHES_AT_ONCE are 1 at least")
     if values.get("SECRET_KEY") in values.get("SECRET_KEYS_OLD", ()):
         faults.append("SECRET_KEYS_OLD holds the present SECRET_KEY: it is for the keys before that one")
     if values.get("MIN_MARGIN_PERCENT", 0) > values.get("MARGIN_PERCENT", 0):

@@ -42,6 +42,8 @@ FIGURES = {
     # Codes of the second factor and of recovery; wrong ones alone count.
     "codes": Figures("5 per 5 minutes; 50 per day", "3 per 5 minutes; 20 per day"),
     "confirm": Figures("10 per 15 minutes", "5 per 15 minutes"),
+    "present password": Figures("10 per 15 minutes", "5 per 15 minutes"),
+    "password strength": Figures("60 per minute", "20 per minute"),
     # Accounts. Many customers share one address of their mobile network: only accounts opened count in the hour.
     "register, whatever comes of it": Figures("20 per minute", "10 per minute"),
     "register from a network": Figures("10 per hour", "3 per hour"),
@@ -51,6 +53,9 @@ FIGURES = {
     "reset an account": Figures("3 per hour", "1 per hour"),
     "new password by link": Figures("10 per 15 minutes", "5 per 15 minutes"),
     "letters to oneself": Figures("3 per hour", "1 per hour"),
+    "letters to an address": Figures("3 per hour", "1 per hour"),
+    "letters from a network": Figures("20 per hour", "5 per hour"),
+    "another address": Figures("10 per hour", "3 per hour"),
     "links": Figures("60 per minute", "20 per minute"),
     # Money
     "buy": Figures("60 per minute", "10 per minute"),
@@ -114,10 +119,15 @@ def session() -> str:
 
 
 def email() -> str:
-    """The address that was typed, however it was written; hashed with our key, so that Redis holds no addresses."""
-    typed = request.form.get("email", "").strip().lower()
+    """The address that was typed."""
+    return email_of(request.form.get("email", ""))
+
+
+def email_of(address: str) -> str:
+    """One count an address, however it was written; hashed with our key, so that Redis holds no addresses."""
     key = str(current_app.config["SECRET_KEY"]).encode()
-    return f"email:{hmac.new(key, typed.encode('utf-8', 'replace'), sha256).hexdigest()[:32]}"
+    typed = address.strip().lower().encode("utf-8", "replace")
+    return f"email:{hmac.new(key, typed, sha256).hexdigest()[:32]}"
 
 
 def network_and_email() -> str:

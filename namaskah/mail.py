@@ -37,15 +37,43 @@ def new_device(user: User, device: str, address: str) -> None:
     """Somebody logged in with a browser that never did so before. `device` is what it calls itself, `address` its IP
     address."""
     with reading_as(user):
-        _leave(
-            "security_notice",
-            user,
-            what=_("A new device logged in to your account."),
-            device=device,
-            address=address,
-            at=datetime.now(UTC),
-            page=_page("account/security"),
-        )
+        _notice(user, _("A new device logged in to your account."), device, address)
+
+
+def reset_password(user: User, link: str, minutes: int) -> None:
+    """`link` lets whoever opens it choose a new password. Sent at once, by the worker: it lies in no job's arguments.
+    Raises what send() does."""
+    send(**_letter("reset_password", user, link=link, minutes=minutes))
+
+
+def confirm_new_address(user: User, address: str, link: str, hours: int) -> None:
+    """`link` makes `address` the account's, for whoever is logged in to it. Sent at once, like reset_password()."""
+    send(**_letter("confirm_new_address", user, link=link, hours=hours) | {"to": address})
+
+
+def address_in_use(owner: User) -> None:
+    """Somebody wanted to move another account to the owner's address."""
+    _leave("address_in_use", owner)
+
+
+def password_changed(user: User, device: str, origin: str) -> None:
+    """The account has a new password. `device` and `origin` (an IP address) are where that was done."""
+    with reading_as(user):
+        _notice(user, _("The password of your account was changed."), device, origin)
+
+
+def email_change_asked(user: User, device: str, origin: str) -> None:
+    """To the present address: somebody wants another one for the account."""
+    with reading_as(user):
+        what = _("Somebody asked to change the e-mail address of your account. Until they confirm it, this one stays.")
+        _notice(user, what, device, origin)
+
+
+def email_changed(user: User, device: str, origin: str) -> None:
+    """To the address the account has had until now. Call it before the change."""
+    with reading_as(user):
+        what = _("The e-mail address of your account was changed. From now on we write to the new one.")
+        _notice(user, what, device, origin)
 
 
 def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:
@@ -89,9 +117,19 @@ def _page(path: str) -> str:
     return f"{current_app.config['BASE_URL']}/{path}"
 
 
+def _notice(user: User, what: str, device: str, origin: str) -> None:
+    page = _page("account/security")
+    _leave("security_notice", user, what=what, device=device, address=origin, at=datetime.now(UTC), page=page)
+
+
 def _leave(name: str, user: User, **context: object) -> None:
+    jobs.defer("send_mail", **_letter(name, user, **context))
+
+
+def _letter(name: str, user: User, **context: object) -> dict[str, str]:
+    """What send() takes."""
     with reading_as(user):
         subject, text, html = (
             render_template(f"emails/{name}/{part}", **context) for part in ("subject.txt", "body.txt", "body.html")
         )
-    jobs.defer("send_mail", to=user.email, subject=" ".join(subject.split()), text=text, html=html)
+    return {"to": user.email, "subject": " ".join(subject.split()), "text": text, "html": html}

@@ -16,7 +16,7 @@ from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.tasks import Task
 
 from namaskah import mail
-from namaskah.auth import audit, sessions
+from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.wallet import events, topups
@@ -44,11 +44,15 @@ SCHEDULE = (
     Every(10, topups.sweep_due),
     Every(600, sessions.end_old_due),
     Every(600, audit.forget_origins_due),
+    Every(600, email_changes.drop_old_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
 TASKS: dict[str, Callable[..., Any]] = {
     "send_mail": mail.send,
+    "send_verification": accounts.send_verification,
+    "send_reset_link": credentials.send_reset_link,
+    "send_email_change": email_changes.send_link,
     "finish_order": closing.finish_order,
     "replace_number": closing.replace_number,
     "handle_gateway_event": events.handle_event,

@@ -83,6 +83,7 @@ def settings(database_url: str, redis_url: str, sandbox: Sandbox | None) -> dict
         "MAIL_FROM": "Namaskah <hello@namaskah.test>",
         "SUPPORT_EMAIL": "help@namaskah.test",
         "PROVIDER_WEBHOOK_TOKEN": secrets.token_hex(16),
+        "PASSWORD_MEMORY_MIB": "1",
         "LOG_LEVEL": "WARNING",
     }
     if sandbox:

@@ -9,12 +9,12 @@ from email_validator import EmailNotValidError, validate_email
 from flask import current_app
 from flask_babel import gettext as _
 from itsdangerous import BadSignature, SignatureExpired
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from namaskah import jobs, mail
 from namaskah import language as languages
-from namaskah import mail
-from namaskah.auth import audit, passwords, sessions
+from namaskah.auth import audit, links, passwords, sessions
 from namaskah.auth.models import User
 from namaskah.auth.signing import signer
 from namaskah.db import db, leave_database, transaction, violated
@@ -107,6 +107,8 @@ def authenticate(email: str, password: str) -> User | None:
             audit.record("login_failed", user_id or None)
         return None
     user = db.session.get_one(User, user_id)
+    if user.password_hash != stored:  # changed while this one was being checked: it opens nothing any more
+        return None
     if not user.is_active:
         with transaction():
             audit.record("login_closed", user_id)
@@ -114,7 +116,16 @@ def authenticate(email: str, password: str) -> User | None:
     if passwords.is_outdated(stored):
         password_hash = passwords.hashed(password)
         with transaction():
-            user.password_hash = password_hash
+            # Not over a password that was chosen meanwhile. If one was, sessions.log_in() sees that the hashes differ.
+            db.session.execute(
+                update(User)
+                .where(User.id == user_id, User.password_hash == stored)
+                .values(password_hash=password_hash)
+                .execution_options(synchronize_session=False)
+            )
+        db.session.refresh(user)
+        if user.password_hash != password_hash:
+            return None
     return user
 
 
@@ -136,7 +147,7 @@ def verification_token(user: User) -> str:
 
 def verification_link(user: User) -> str:
     """Where the letter leads: always our own public address, whatever the request's Host header says."""
-    return f"{current_app.config['BASE_URL']}/verify-email/{verification_token(user)}"
+    return links.to(f"verify-email/{verification_token(user)}")
 
 
 def get_by_token(token: str) -> User:
@@ -162,8 +173,15 @@ def confirm_email(token: str) -> User:
     user = get_by_token(token)
     if not user.is_verified:
         with transaction():
-            user.email_verified_at = datetime.now(UTC)
-            audit.record("email_confirmed", user.id)
+            # Of two at once one does it; and if the address has changed since we looked, neither.
+            confirmed = db.session.scalar(
+                update(User)
+                .where(User.id == user.id, User.email == user.email, User.email_verified_at.is_(None))
+                .values(email_verified_at=func.now())
+                .returning(User.id)
+            )
+            if confirmed is not None:
+                audit.record("email_confirmed", user.id)
     return user
 
 
@@ -172,6 +190,23 @@ def resend_verification(user: User) -> None:
     if not user.is_verified:
         with transaction():
             mail.verify_email(user, verification_link(user), LINK_HOURS)
+
+
+def ask_for_verification(email: str) -> None:
+    """Send the confirmation once more to an address that somebody has typed at registration, or what its owner was
+    told then. Whether it has an account is for the worker to find out: the caller must not see it, nor measure it."""
+    with transaction():
+        jobs.defer("send_verification", email=email)
+
+
+def send_verification(email: str) -> None:
+    """The worker's part of ask_for_verification()."""
+    user = find_by_email(email)
+    if user and user.is_verified:
+        with transaction():
+            mail.already_registered(user)
+    elif user:
+        resend_verification(user)
 
 
 def set_language(user: User, language: str) -> None:

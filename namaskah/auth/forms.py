@@ -8,7 +8,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, Field, HiddenField, PasswordField, StringField
 from wtforms.validators import DataRequired, Length, ValidationError
 
-from namaskah.auth import accounts, passwords
+from namaskah.auth import accounts, password_rule, passwords
 
 
 class RegisterForm(FlaskForm):  # type: ignore[misc]
@@ -18,6 +18,7 @@ class RegisterForm(FlaskForm):  # type: ignore[misc]
     password = PasswordField(_l("Password"), [DataRequired(_l("Choose a password."))])
     accept = BooleanField(_l("Rules"), [DataRequired(_l("Without accepting the rules there is no account."))])
     timezone = HiddenField()
+    min_length = password_rule.min_length(has_second_factor=False)  # a new account has none
 
     def validate_email(self, field: Field) -> None:
         email = accounts.parse_email(field.data)
@@ -26,7 +27,7 @@ class RegisterForm(FlaskForm):  # type: ignore[misc]
         field.data = email
 
     def validate_password(self, field: Field) -> None:
-        problem = passwords.problem(field.data, self.email.data or "")
+        problem = password_rule.problem(field.data, self.email.data or "")
         if problem:
             raise ValidationError(problem)
 

@@ -89,6 +89,19 @@ class Session(Base):
     device: Mapped[str] = mapped_column(String(300), server_default="")
 
 
+class EmailChange(Base):
+    """The address an account shall have once somebody who reads its mail has said so; one at a time an account."""
+
+    __tablename__ = "email_changes"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    # Not unique: whose it becomes is decided by who confirms first.
+    email: Mapped[str] = mapped_column(String(254))
+    # New for each address asked for: the link to the one before is dead.
+    key: Mapped[str] = mapped_column(String(32))
+    sent_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
 class AuditEvent(Base):
     """Something that happened to an account. PostgreSQL numbers, dates and chains the rows and refuses to change
     them; only where one came from may be forgotten (migration 0004)."""

@@ -7,8 +7,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 from flask import Response, after_this_request, g, has_request_context, request, session
+from flask_babel import gettext as _
 from flask_login import current_user, login_user, logout_user
 from sqlalchemy import delete, func, select, update
 
@@ -16,6 +18,7 @@ from namaskah import live, mail
 from namaskah.auth import audit, devices
 from namaskah.auth.models import Session, User
 from namaskah.db import db, require_transaction, transaction
+from namaskah.errors import UserError
 
 # Idle, and at most, by role. An admin's browser left open is worth more to a thief.
 LIMITS = {
@@ -28,6 +31,12 @@ CONFIRMED_FOR = timedelta(minutes=5)
 SEEN_EVERY = timedelta(minutes=1)
 # What outlives logging in and out: it belongs to the browser, not to a person.
 KEPT_IN_COOKIE = ("language", "theme")
+
+
+class PasswordChanged(UserError):
+    """The password was changed between checking it and opening the session."""
+
+    status = 409
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,13 @@ def find_user(token: str) -> User | None:
 
 def log_in(user: User, method: str, *, second_factor: bool = False) -> None:
     """Begin a session in this browser, with nothing left in it of whoever used it before. `method` says how they
-    proved who they are: password, totp, recovery_code, passkey."""
+    proved who they are: password, totp, recovery_code, passkey. Raises PasswordChanged."""
     with transaction():
+        # Whoever changes the password ends all sessions: one that was about to be opened with the old one must not come
+        # after that. The lock has one of the two wait for the other.
+        stored = select(User.password_hash).where(User.id == user.id).with_for_update(read=True)
+        if db.session.scalar(stored) != user.password_hash:
+            raise PasswordChanged(_("Your password has been changed just now. Log in with the new one."))
         if not devices.is_known(user) and audit.has_happened("login", user.id):
             mail.new_device(user, devices.name(), request.remote_addr or "")
         opened = open_session(user, second_factor=second_factor)
@@ -97,14 +111,17 @@ def log_out() -> None:
 
 def confirm(user: User, *, second_factor: bool = False) -> None:
     """The person of this session has just proved again who they are; its token is exchanged for a new one."""
+    rotate(user, confirmed_at=func.now(), **({"second_factor": True} if second_factor else {}))
+
+
+def rotate(user: User, **changed: Any) -> None:
+    """Exchange the token of this session for a new one: what it may do has changed, and a copy of the old one shall be
+    worth nothing."""
     assert user.session is not None
     token = secrets.token_urlsafe(32)
-    changed = {"confirmed_at": func.now(), "token_hash": _hash(token)}
     with transaction():
         db.session.execute(
-            update(Session)
-            .where(Session.id == user.session.id)
-            .values(changed | ({"second_factor": True} if second_factor else {}))
+            update(Session).where(Session.id == user.session.id).values(changed | {"token_hash": _hash(token)})
         )
     user.session_token = token
     login_user(user)

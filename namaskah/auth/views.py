@@ -79,10 +79,25 @@ def check_mail() -> ResponseReturnValue:
     return render_template("auth/check_mail.html", email=email)
 
 
+def _registered_key() -> str:
+    """One count an account, or for a visitor one an address typed at registration."""
+    if current_user.is_authenticated or "registered_email" not in session:
+        return limits.account()
+    return limits.email_of(session["registered_email"])
+
+
 @blueprint.post("/verify-email/resend")
-@customer
-@limits.limit("letters to oneself", limits.account)
+@public
+@limits.limit("letters from a network", limits.network)
+@limits.limit("letters to oneself", _registered_key)
 def resend() -> ResponseReturnValue:
+    """A visitor who has just registered gets the same answer whether or not the address had an account before."""
+    if not current_user.is_authenticated:
+        if "registered_email" not in session:
+            return redirect(url_for("auth.login", next=url_for("auth.check_mail")), 303)
+        accounts.ask_for_verification(session["registered_email"])
+        flash(_("A new letter is on its way to %(email)s.", email=session["registered_email"]), "success")
+        return redirect(url_for("auth.check_mail"), 303)
     accounts.resend_verification(me())
     if not me().is_verified:
         flash(_("A new letter is on its way to %(email)s.", email=me().email), "success")

@@ -122,6 +122,12 @@
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);
     if (event.target.closest("[data-close]")) event.target.closest(".toast-n").remove();
+    const reveal = event.target.closest("[data-reveal]");
+    if (reveal) {
+      const box = reveal.parentElement.querySelector("input"), show = box.type === "password";
+      box.type = show ? "text" : "password";
+      reveal.setAttribute("aria-pressed", show);
+    }
     if (event.target.closest("[data-notify]")) Notification.requestPermission().then(setUpAlerts);
     for (const menu of all("details.menu-wrap[open]")) if (!menu.contains(event.target)) menu.open = false;
     const service = event.target.closest("[data-service]");

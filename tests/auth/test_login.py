@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import text
 
-from namaskah.auth import accounts
+from namaskah.auth import accounts, passwords, sessions
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from tests.auth.people import PASSWORD, Browser
@@ -45,7 +45,14 @@ def test_wrong_password_and_unknown_address_get_the_same_answer(
     assert not browser.sees_account()
 
 
-def test_an_unknown_address_takes_as_long_as_a_known_one(app: Flask, user: User) -> None:
+def test_an_unknown_address_takes_as_long_as_a_known_one(
+    app: Flask, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "PASSWORD_MEMORY_MIB", 32)
+    with app.app_context(), transaction():
+        stored = {"h": passwords.hashed(PASSWORD), "i": user.id}
+        db.session.execute(text("UPDATE users SET password_hash = :h WHERE id = :i"), stored)
+
     def seconds(email: str) -> float:
         started = time.perf_counter()
         assert accounts.authenticate(email, "wrong horse river") is None
@@ -102,14 +109,56 @@ def test_a_ban_works_at_once_and_is_told_only_to_who_knows_the_password(
 
 
 def test_a_hash_of_older_parameters_is_renewed(app: Flask, user: User, fresh: Callable[[User], User]) -> None:
-    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    weak = PasswordHasher(time_cost=1, memory_cost=512, parallelism=1).hash(PASSWORD)
     with app.app_context(), transaction():
         db.session.execute(text("UPDATE users SET password_hash = :h WHERE id = :i"), {"h": weak, "i": user.id})
     with app.app_context():
         assert accounts.authenticate(user.email, PASSWORD) is not None
-    assert "m=19456,t=2,p=1" in fresh(user).password_hash
+    assert "m=1024,t=3,p=1" in fresh(user).password_hash
     with app.app_context():
         assert accounts.authenticate(user.email, PASSWORD) is not None
+
+
+def test_a_password_that_is_changed_while_it_is_checked_opens_nothing(
+    app: Flask, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_matches = passwords.matches
+
+    def change_first(stored: str, password: str) -> bool:
+        with transaction():
+            new = {"h": passwords.hashed("another one, quite long"), "i": user.id}
+            db.session.execute(text("UPDATE users SET password_hash = :h WHERE id = :i"), new)
+        return really_matches(stored, password)
+
+    monkeypatch.setattr(passwords, "matches", change_first)
+    assert accounts.authenticate(user.email, PASSWORD) is None
+
+
+def test_no_session_begins_with_a_password_that_was_changed_before_it(app: Flask, user: User) -> None:
+    checked = accounts.authenticate(user.email, PASSWORD)
+    assert checked
+    db.session.expunge(checked)
+    with transaction():
+        db.session.execute(text("UPDATE users SET password_hash = 'new' WHERE id = :i"), {"i": user.id})
+    with app.test_request_context(), pytest.raises(sessions.PasswordChanged):
+        sessions.log_in(checked, "password")
+    assert sessions.of_user(user) == []
+
+
+def test_a_hash_that_is_renewed_does_not_undo_a_change(
+    app: Flask, user: User, fresh: Callable[[User], User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "is_outdated", lambda stored: True)
+    really_hashed = passwords.hashed
+
+    def change_first(password: str) -> str:
+        with transaction():
+            db.session.execute(text("UPDATE users SET password_hash = 'new' WHERE id = :i"), {"i": user.id})
+        return really_hashed(password)
+
+    monkeypatch.setattr(passwords, "hashed", change_first)
+    assert accounts.authenticate(user.email, PASSWORD) is None
+    assert fresh(user).password_hash == "new"
 
 
 def test_without_its_token_the_form_does_nothing(app: Flask, browser: Browser, user: User) -> None:

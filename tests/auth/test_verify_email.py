@@ -1,5 +1,6 @@
 """Confirming the address."""
 
+import re
 from collections.abc import Callable
 
 import time_machine
@@ -7,10 +8,11 @@ from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import text
 
-from namaskah.auth import accounts
+from namaskah.auth import accounts, audit
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from tests.auth.people import PASSWORD, Browser
+from tests.auth.work import run_jobs, together
 
 Letters = Callable[[str], list[dict[str, str]]]
 LinkIn = Callable[[dict[str, str]], str]
@@ -133,6 +135,48 @@ def test_a_confirmed_account_gets_no_further_letter(browser: Browser, confirmed:
 def test_a_visitor_who_opened_no_account_here_is_asked_to_log_in(browser: Browser) -> None:
     assert browser.get("/verify-email").headers["Location"] == "/login?next=/verify-email"
     assert browser.submit("/verify-email/resend", page="/login").headers["Location"].startswith("/login")
+
+
+def test_a_visitor_who_has_just_registered_gets_the_letter_again_and_no_word_on_whose_address_it_is(
+    app: Flask, open_browser: Callable[[], Browser], confirmed: User, address: str, letters: Letters
+) -> None:
+    unknown = f"new{address}"
+    answers = []
+    for email in (unknown, confirmed.email):
+        browser = open_browser()
+        browser.submit("/register", email=email, password=PASSWORD, accept="y")
+        statuses = [browser.submit("/verify-email/resend", page="/verify-email").status_code for _ in range(4)]
+        answers.append((statuses, browser.get("/verify-email").text.replace(email, "")))
+    assert answers[0][0] == answers[1][0] == [303, 303, 303, 429]
+    run_jobs(app)
+    assert ["/verify-email/" in letter["text"] for letter in letters(unknown)] == [True] * 4
+    assert ["/verify-email/" in letter["text"] for letter in letters(confirmed.email)] == [True, *[False] * 4]
+
+
+def test_an_address_that_nobody_has_any_more_gets_no_letter(app: Flask, address: str, letters: Letters) -> None:
+    accounts.send_verification(address)
+    assert letters(address) == []
+
+
+def test_two_confirmations_at_once_are_one_event(app: Flask, user: User) -> None:
+    token = token_of(app, user)
+    together(app, 6, lambda: accounts.confirm_email(token))
+    assert [event.kind for event in audit.history(user)].count("email_confirmed") == 1
+
+
+def test_a_page_whose_address_is_a_secret_tells_it_to_nobody(browser: Browser, app: Flask, user: User) -> None:
+    for path in (f"/verify-email/{token_of(app, user)}", "/verify-email/expired"):
+        headers = browser.get(path).headers
+        assert (headers["Referrer-Policy"], headers["Cache-Control"]) == ("no-referrer", "no-store")
+    assert browser.get("/login").headers["Referrer-Policy"] == "same-origin"
+
+
+def test_its_form_works_over_https_though_the_browser_names_no_page(browser: Browser, app: Flask, user: User) -> None:
+    link, secure = f"/verify-email/{token_of(app, user)}", {"wsgi.url_scheme": "https"}
+    token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', browser.get(link, environ_overrides=secure).text)
+    assert token
+    answer = browser.post(link, data={"csrf_token": token[1]}, environ_overrides=secure, headers={"Origin": "null"})
+    assert answer.status_code == 303
 
 
 def test_whoever_came_to_buy_goes_on_buying(browser: Browser, address: str, letters: Letters, link_in: LinkIn) -> None:

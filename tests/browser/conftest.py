@@ -50,10 +50,11 @@ def sandbox(port: int) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="package")
-def settings(worker_number: int, sandbox: Sandbox) -> dict[str, str]:
+def settings(worker_number: int, sandbox: Sandbox, port: int) -> dict[str, str]:
     database = support.clone_template(os.environ["TEST_DATABASE_URL"], f"namaskah_browser_{worker_number}")
     redis_url = f"{os.environ['TEST_REDIS_URL'].rsplit('/', 1)[0]}/{worker_number + 1}"
-    return support.settings(database, redis_url, sandbox)
+    # The worker makes links too.
+    return support.settings(database, redis_url, sandbox) | {"BASE_URL": f"http://127.0.0.1:{port}"}
 
 
 @pytest.fixture(scope="package")

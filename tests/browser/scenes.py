@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from sqlalchemy import text, update
 
-from namaskah.auth import accounts
+from namaskah.auth import accounts, credentials, email_changes
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, catalogue, closing
@@ -37,6 +37,8 @@ def make(stand: Stand) -> Gallery:
     unverified, admin = stand.person(money=0, verified=False), stand.person(role="admin")
     lives = [(name, f"/activations/{made.id}") for name, made in _activations(stand, owner)]
     _fill_history(stand, owner)
+    with stand.app.test_request_context():
+        email_changes.ask(unverified, f"{'long.' * 12}x@{LONG_WORD[:60].lower()}.example")
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -47,7 +49,11 @@ def make(stand: Stand) -> Gallery:
             "admin": admin.id,
         },
         {
-            "visitor": [*visitor_pages, ("good link", f"/verify-email/{accounts.verification_token(unverified)}")],
+            "visitor": [
+                *visitor_pages,
+                ("good link", f"/verify-email/{accounts.verification_token(unverified)}"),
+                ("new password", f"/reset-password/{credentials.reset_token(owner)}"),
+            ],
             "member": [*_member_pages(), *_top_ups(owner)],
             "live": lives,
             "newcomer": _NEWCOMER,
@@ -60,7 +66,7 @@ def make(stand: Stand) -> Gallery:
 _PUBLIC = (
     *("/", "/pricing", "/pricing?q=telegram", f"/pricing?q={LONG_WORD[:60]}", "/terms", "/privacy", "/acceptable-use"),
     *("/refunds", "/register", "/login", "/verify-email/expired", "/numbers", "/numbers?service=telegram"),
-    *("/not-here", "/dev/components"),
+    *("/forgot-password", "/reset-password/expired", "/not-here", "/dev/components"),
 )
 _NEWCOMER = [
     ("buy, no money", "/numbers?service=telegram"),
@@ -73,6 +79,7 @@ _UNVERIFIED = [
     ("buy, unverified", "/numbers?service=telegram"),
     ("wallet, unverified", "/wallet"),
     ("account, unverified", "/account"),
+    ("another address, waiting", "/account/email"),
 ]
 
 
@@ -88,6 +95,9 @@ def _member_pages() -> list[tuple[str, str]]:
         ("wallet, short of money", "/wallet?need=50000"),
         ("statement", "/wallet/statement"),
         ("account", "/account"),
+        ("change password", "/account/password"),
+        ("another address", "/account/email"),
+        ("another address, dead link", "/account/email/expired"),
         ("not here", "/activations/999999999"),
     ]
 

@@ -52,7 +52,7 @@ ROOMS: dict[str, set[str]] = {
     "live": {"auth.models", "db", "extensions"},
     "serving": {"live"},
     # the product, lowest first
-    "auth": {"auth.models", "db", "errors", "extensions", "language", "limits", "live", "mail"},
+    "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
     "wallet": {"wallet.paystack", "auth", "auth.models", "db", "errors", "jobs", "limits", "live", "mail", "money"},
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
