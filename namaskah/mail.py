@@ -8,6 +8,7 @@ import smtplib
 import ssl
 from datetime import UTC, datetime
 from email.utils import make_msgid
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app, render_template
@@ -46,6 +47,12 @@ def new_device(user: User, device: str, address: str) -> None:
             at=datetime.now(UTC),
             page=_page("account/security"),
         )
+
+
+def factor_notice(user: User, what: Any, device: str, address: str) -> None:
+    """Something happened to the user's second factor: `what`, a sentence that is translated when it is shown."""
+    about = {"device": device, "address": address, "at": datetime.now(UTC), "page": _page("account/security")}
+    _leave("security_notice", user, what=what, **about)
 
 
 def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:

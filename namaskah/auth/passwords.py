@@ -27,12 +27,12 @@ _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 def hashed(password: str) -> str:
     """What we store for a password: argon2id with its parameters and salt."""
-    return _beside_the_loop(_hasher.hash, _unified(password))
+    return beside_the_loop(_hasher.hash, _unified(password))
 
 
 def matches(stored: str, password: str) -> bool:
     """Whether this is the password that `stored` was made of."""
-    return _beside_the_loop(_verify, stored, _unified(password))
+    return beside_the_loop(_verify, stored, _unified(password))
 
 
 def is_outdated(stored: str) -> bool:
@@ -52,7 +52,7 @@ def problem(password: str, email: str) -> str | None:
         return str(_("Use at least %(num)s characters.", num=MIN_LENGTH))
     if len(password) > MAX_LENGTH:
         return str(_("Use at most %(num)s characters.", num=MAX_LENGTH))
-    if _beside_the_loop(_is_guessable, _unified(password), email):
+    if beside_the_loop(_is_guessable, _unified(password), email):
         return str(_("This one is guessed early. Take a few words that do not belong together."))
     return None
 
@@ -83,7 +83,7 @@ def _unified(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def _beside_the_loop(work: Callable[..., Result], *arguments: Any) -> Result:
+def beside_the_loop(work: Callable[..., Result], *arguments: Any) -> Result:
     """Under gevent, in a thread: a hash would stall every open page of the process meanwhile."""
     if monkey.is_module_patched("threading"):
         result: Result = get_hub().threadpool.apply(work, arguments)
