@@ -170,7 +170,11 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import views as _account_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
+    from namaskah.auth import second_factor
     from namaskah.auth import views as _auth_views
+    from namaskah.auth.second_factor import login_views as _factor_login_views
+    from namaskah.auth.second_factor import passkey_views as _passkey_views
+    from namaskah.auth.second_factor import views as _factor_views
     from namaskah.numbers import activation_views as _activation_views
     from namaskah.numbers import views as _number_views
     from namaskah.pages import components
@@ -180,6 +184,7 @@ def _register_blueprints(app: Flask) -> None:
     for blueprint in (
         pages.blueprint,
         auth.blueprint,
+        second_factor.blueprint,
         account.blueprint,
         wallet.blueprint,
         numbers.blueprint,

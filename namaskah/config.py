@@ -144,6 +144,7 @@ SETTINGS: tuple[Setting, ...] = (
     # Rules
     Setting("MAX_OPEN_ACTIVATIONS", integer, 20, "numbers one customer may have waiting at once"),
     Setting("DAILY_BUY_LIMIT", integer, 500, "numbers one customer may buy in 24 hours"),
+    Setting("ADMIN_SECOND_FACTOR", yes_no, True, "admins need a second factor; no is for development alone"),
     Setting("POLICY_VERSION", text, "2026-11-01", "version of the policies that new customers accept"),
     # Development
     Setting("SANDBOX_URL", text, "", "the sandbox's own page; production refuses to start with it"),
@@ -175,6 +176,8 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
     if values.get("ENVIRONMENT") == "production":
         if len(values.get("SECRET_KEY", "")) < 32:
             faults.append("SECRET_KEY is too short for production: 32 random characters or more")
+        if not values.get("ADMIN_SECOND_FACTOR", True):
+            faults.append("ADMIN_SECOND_FACTOR is no: in production an admin's password alone must open nothing")
         if values.get("SANDBOX_URL"):
             faults.append("SANDBOX_URL is set: the sandbox hands out money and must never run beside production")
         if not values.get("BASE_URL", "https:").startswith("https:"):
