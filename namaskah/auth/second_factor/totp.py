@@ -36,7 +36,7 @@ def picture_of(seed: str, user: User) -> bytes:
     """The QR code as an SVG image: black on white in every theme, or cameras do not find it."""
     drawn = io.BytesIO()
     code = segno.make_qr(address_of(seed, user), error="m")
-    code.save(drawn, kind="svg", scale=5, border=4, dark="#000", light="#fff")
+    code.save(drawn, kind="svg", border=4, dark="#000", light="#fff", omitsize=True)  # the page says how large
     return drawn.getvalue()
 
 
