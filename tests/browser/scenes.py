@@ -9,6 +9,7 @@ from sqlalchemy import text, update
 
 from namaskah.auth import accounts
 from namaskah.auth.models import User
+from namaskah.auth.second_factor.models import Passkey, TotpSeed
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, catalogue, closing
 from namaskah.numbers.activations import receive
@@ -37,6 +38,7 @@ def make(stand: Stand) -> Gallery:
     unverified, admin = stand.person(money=0, verified=False), stand.person(role="admin")
     lives = [(name, f"/activations/{made.id}") for name, made in _activations(stand, owner)]
     _fill_history(stand, owner)
+    _give_factors(owner)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -63,6 +65,9 @@ _PUBLIC = (
     *("/not-here", "/dev/components"),
 )
 _NEWCOMER = [
+    ("second factor, off", "/account/second-factor"),
+    ("second factor, app", "/account/second-factor/totp"),
+    ("confirm", "/confirm"),
     ("buy, no money", "/numbers?service=telegram"),
     ("history, empty", "/activations"),
     ("wallet, empty", "/wallet"),
@@ -88,6 +93,12 @@ def _member_pages() -> list[tuple[str, str]]:
         ("wallet, short of money", "/wallet?need=50000"),
         ("statement", "/wallet/statement"),
         ("account", "/account"),
+        ("second factor", "/account/second-factor"),
+        ("second factor, another app", "/account/second-factor/totp"),
+        ("second factor, another passkey", "/account/second-factor/passkeys/new"),
+        ("second factor, recovery codes", "/account/second-factor/recovery-codes"),
+        ("second factor, remove", "/account/second-factor/totp/remove"),
+        ("confirm by factor", "/confirm"),
         ("not here", "/activations/999999999"),
     ]
 
@@ -156,6 +167,16 @@ def _fill_history(stand: Stand, user: User) -> None:
     for _ in range(27):
         _buy(user, "whatsapp")
     stand.control.no_faults()
+
+
+def _give_factors(user: User) -> None:
+    """An app and passkeys, to look at."""
+    keys = [
+        Passkey(user_id=user.id, credential_id=secrets.token_bytes(16), public_key=b"key", sign_count=0, name=name)
+        for name in ("My phone", LONG_WORD[:60])
+    ]
+    with transaction():
+        db.session.add_all([*keys, TotpSeed(user_id=user.id, seed=b"seed", last_step=0)])
 
 
 def _top_ups(user: User) -> list[tuple[str, str]]:
