@@ -54,6 +54,7 @@ def development(environ: Mapping[str, str], root: Path, data: Path) -> dict[str,
     token = chosen["PROVIDER_WEBHOOK_TOKEN"]
     defaults = {
         "ENVIRONMENT": "development",
+        "ADMIN_SECOND_FACTOR": "no",  # so that the demo admin works at once
         "BASE_URL": f"http://localhost:{port}",
         "MAIL_SERVER": "127.0.0.1",
         "MAIL_PORT": chosen["SANDBOX_SMTP_PORT"],

@@ -136,7 +136,11 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.api import paystack, providers
     from namaskah.auth import email_views as _email_views
     from namaskah.auth import password_views as _password_views
+    from namaskah.auth import second_factor
     from namaskah.auth import views as _auth_views
+    from namaskah.auth.second_factor import login_views as _factor_login_views
+    from namaskah.auth.second_factor import passkey_views as _passkey_views
+    from namaskah.auth.second_factor import views as _factor_views
     from namaskah.numbers import activation_views as _activation_views
     from namaskah.numbers import views as _number_views
     from namaskah.pages import components
@@ -146,6 +150,7 @@ def _register_blueprints(app: Flask) -> None:
     for blueprint in (
         pages.blueprint,
         auth.blueprint,
+        second_factor.blueprint,
         account.blueprint,
         wallet.blueprint,
         numbers.blueprint,

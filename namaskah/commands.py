@@ -13,6 +13,7 @@ from sqlalchemy import text
 from namaskah import worker as background
 from namaskah.auth import accounts, audit, sessions
 from namaskah.auth.models import User
+from namaskah.auth.second_factor import factors, totp
 from namaskah.db import db, transaction
 from namaskah.numbers import checks as number_checks
 from namaskah.numbers import pricelists, registry
@@ -95,6 +96,21 @@ def end_sessions(email: str) -> None:
         ended = sessions.end_all(user)
         audit.record("sessions_ended", user.id, _operator(), count=ended)
     click.echo(f"{ended} sessions of {email} have ended.")
+
+
+@account.command("reset-second-factor")
+@click.argument("email")
+@click.option("--reason", required=True, help="How we know that the owner asked; kept in the audit log.")
+def reset_second_factor(email: str, reason: str) -> None:
+    """Take all factors from an account whose owner has lost them, and log it out everywhere."""
+    factors.reset(_get_account(email), _operator(), reason)
+    click.echo(f"{email} has no second factor now and is logged out.")
+
+
+@account.command("reencrypt")
+def reencrypt() -> None:
+    """After a change of SECRET_KEY: bring the seeds of authenticator apps under the new one."""
+    click.echo(f"{totp.reencrypt()} seeds are under the newest key now.")
 
 
 @audit_group.command("verify")

@@ -171,6 +171,7 @@ SETTINGS: tuple[Setting, ...] = (
         "PASSWORD_MEMORY_MIB", integer, 64, "memory one password hash takes; more makes a stolen database worth less"
     ),
     Setting("PASSWORD_HASHES_AT_ONCE", integer, 1, "password hashes each web process makes at the same time"),
+    Setting("ADMIN_SECOND_FACTOR", yes_no, True, "admins need a second factor; no is for development alone"),
     Setting("POLICY_VERSION", text, "2026-11-01", "version of the policies that new customers accept"),
     # Development
     Setting("SANDBOX_URL", text, "", "the sandbox's own page; production refuses to start with it"),
@@ -201,6 +202,8 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
     faults = []
     if values.get("ENVIRONMENT") == "production":
         faults += production.faults(values)
+        if not values.get("ADMIN_SECOND_FACTOR", True):
+            faults.append("ADMIN_SECOND_FACTOR is no: in production an admin's password alone must open nothing")
         if values.get("SANDBOX_URL"):
             faults.append("SANDBOX_URL is set: the sandbox hands out money and must never run beside production")
         if not values.get("BASE_URL", "https:").startswith("https:"):

@@ -39,8 +39,10 @@ FIGURES = {
     "login to an account": Figures("20 per 15 minutes", "6 per 15 minutes"),
     "login by a known browser": Figures("10 per 15 minutes", "5 per 15 minutes"),
     "login, whatever comes of it": Figures("20 per minute", "10 per minute"),
-    # Codes of the second factor and of recovery; wrong ones alone count.
-    "codes": Figures("5 per 5 minutes; 50 per day", "3 per 5 minutes; 20 per day"),
+    # The second factor. Wrong codes have a count of their own in PostgreSQL, see auth/second_factor/tries.py.
+    "codes, whatever comes of it": Figures("60 per minute", "20 per minute"),
+    "setting an app up": Figures("10 per 5 minutes", "5 per 5 minutes"),
+    "passkeys": Figures("60 per minute", "20 per minute"),
     "confirm": Figures("10 per 15 minutes", "5 per 15 minutes"),
     "present password": Figures("10 per 15 minutes", "5 per 15 minutes"),
     "password strength": Figures("60 per minute", "20 per minute"),

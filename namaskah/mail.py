@@ -8,6 +8,7 @@ import smtplib
 import ssl
 from datetime import UTC, datetime
 from email.utils import make_msgid
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import current_app, render_template
@@ -74,6 +75,12 @@ def email_changed(user: User, device: str, origin: str) -> None:
     with reading_as(user):
         what = _("The e-mail address of your account was changed. From now on we write to the new one.")
         _notice(user, what, device, origin)
+
+
+def factor_notice(user: User, what: Any, device: str, address: str) -> None:
+    """Something happened to the user's second factor: `what`, a sentence that is translated when it is shown."""
+    about = {"device": device, "address": address, "at": datetime.now(UTC), "page": _page("account/security")}
+    _leave("security_notice", user, what=what, **about)
 
 
 def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:

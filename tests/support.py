@@ -280,17 +280,18 @@ class Installation:
     environment: dict[str, str]
     logs: Path
     port: int = 0
+    host: str = "127.0.0.1"
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start_web(self, port: int | None = None, workers: int = 1) -> subprocess.Popen[bytes]:
         """A web server; waits until it answers."""
         port = port or free_port()
         self.port = self.port or port
-        extra = {"PORT": str(port), "WEB_WORKERS": str(workers), "BASE_URL": f"http://127.0.0.1:{self.port}"}
+        extra = {"PORT": str(port), "WEB_WORKERS": str(workers), "BASE_URL": self.url}
         process = self._start("web", [sys.executable, "-m", "gunicorn", "wsgi:app"], extra)
         wait_until(lambda: _answers(port) or process.poll() is not None, 30, "the web server's first answer")
         assert process.poll() is None, (self.logs / "web.log").read_text()[-2000:]

@@ -41,6 +41,7 @@ def test_all_faults_are_told_together() -> None:
     ("changes", "named"),
     [
         ({"SECRET_KEY": "short"}, "SECRET_KEY"),
+        ({"ADMIN_SECOND_FACTOR": "no"}, "ADMIN_SECOND_FACTOR"),
         ({"SANDBOX_URL": "http://localhost:8001"}, "SANDBOX_URL"),
         ({"BASE_URL": "http://numbers.example"}, "BASE_URL"),
         ({"BASE_URL": "numbers.example"}, "BASE_URL"),

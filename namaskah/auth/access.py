@@ -9,13 +9,14 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from flask import abort, flash, make_response, redirect, request, url_for
+from flask import abort, current_app, flash, make_response, redirect, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from namaskah.auth import sessions
 from namaskah.auth.models import User
+from namaskah.auth.second_factor import factors
 
 View = TypeVar("View", bound=Callable[..., Any])
 HOME = "/numbers"
@@ -46,7 +47,8 @@ def stepped_up(view: View) -> View:
 
 
 def admin_only(view: View) -> View:
-    """Admins. Another customer is told that there is no such page; a visitor logs in first."""
+    """Admins, in a session that used a second factor. Another customer is told that there is no such page; a visitor
+    logs in first."""
     return _ruled(view, "admin", _turn_away_customers)
 
 
@@ -113,7 +115,16 @@ def _turn_away_customers() -> Response | None:
     refused = _turn_away_visitors()
     if refused is None and not current_user.is_admin:
         abort(404)
-    return refused
+    return refused or _turn_away_one_factor()
+
+
+def _turn_away_one_factor() -> Response | None:
+    if current_user.session.second_factor or not current_app.config["ADMIN_SECOND_FACTOR"]:
+        return None
+    if factors.are_set_up(current_user):
+        return go(url_for("auth.confirm", next=_way_back()))
+    flash(_("What admins see is worth more than a password. Set up a second factor, then come back."), "warning")
+    return go(url_for("second_factor.show"))
 
 
 def _way_back() -> str:

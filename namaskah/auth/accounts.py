@@ -109,10 +109,7 @@ def authenticate(email: str, password: str) -> User | None:
     user = db.session.get_one(User, user_id)
     if user.password_hash != stored:  # changed while this one was being checked: it opens nothing any more
         return None
-    if not user.is_active:
-        with transaction():
-            audit.record("login_closed", user_id)
-        raise AccountClosed(_("This account is closed. Write to us if you think that is a mistake."))
+    refuse_closed(user)
     if passwords.is_outdated(stored):
         password_hash = passwords.hashed(password)
         with transaction():
@@ -127,6 +124,14 @@ def authenticate(email: str, password: str) -> User | None:
         if user.password_hash != password_hash:
             return None
     return user
+
+
+def refuse_closed(user: User) -> None:
+    """Raises AccountClosed for somebody who has proved who they are, but is banned."""
+    if not user.is_active:
+        with transaction():
+            audit.record("login_closed", user.id)
+        raise AccountClosed(_("This account is closed. Write to us if you think that is a mistake."))
 
 
 def is_password_of(user: User, password: str) -> bool:

@@ -81,17 +81,3 @@ def reset(view: View) -> View:
 def new_password(view: View) -> View:
     """The limit of the form behind that link."""
     return limits.limit("new password by link", limits.network, counts=limits.was_refused)(view)
-
-
-def codes(whose: Callable[[], int | None]) -> Callable[[View], View]:
-    """The limit of a form that takes a code. `whose()`: the account's id, of whoever is logged in or half way.
-
-    A known browser counts by itself here as well: somebody who has the password cannot use up the owner's tries.
-    """
-
-    def key() -> str:
-        user_id = whose()
-        known = devices.identity() if user_id in devices.accounts() else ""
-        return f"account:{user_id} browser:{known}" if user_id else limits.network()
-
-    return limits.limit("codes", key, counts=limits.was_refused)

@@ -9,6 +9,7 @@ from namaskah import limits
 from namaskah.auth import accounts, attempts, blueprint, credentials, password_rule, passwords, sessions
 from namaskah.auth.access import customer, me, public
 from namaskah.auth.password_forms import AddressForm, ChangePasswordForm, NewPasswordForm
+from namaskah.auth.second_factor import factors
 
 
 def _was_wrong(_response: Response) -> bool:
@@ -45,7 +46,7 @@ def reset_password(token: str) -> ResponseReturnValue:
     """Programs that look into mails follow every link, but fill in no form: looking uses nothing up."""
     try:
         user = credentials.get_by_token(token)
-        form = NewPasswordForm(user.email)
+        form = NewPasswordForm(user.email, has_second_factor=factors.are_set_up(user))
         if not form.validate_on_submit():
             page = render_template("auth/reset_password.html", form=form, email=user.email)
             return page, 422 if form.is_submitted() else 200
@@ -64,7 +65,7 @@ def reset_password(token: str) -> ResponseReturnValue:
 @customer
 @limits.limit("present password", limits.account, counts=_was_wrong)
 def change_password() -> ResponseReturnValue:
-    form = ChangePasswordForm(me().email)
+    form = ChangePasswordForm(me().email, has_second_factor=factors.are_set_up(me()))
     if form.validate_on_submit():
         if credentials.change_password(me(), form.current.data or "", form.password.data or ""):
             flash(_("Your password is changed, and all other devices are logged out."), "success")
@@ -81,5 +82,6 @@ def password_strength() -> ResponseReturnValue:
     """What the rule says to what has been typed so far, for htmx. Nothing of it is kept or written down."""
     password = request.form.get("password", "")[: passwords.MAX_LENGTH + 1]
     email = current_user.email if current_user.is_authenticated else request.form.get("email", "")[:254]
-    verdict = password_rule.judge(password, email) if password else None
+    shorter = current_user.is_authenticated and factors.are_set_up(me())
+    verdict = password_rule.judge(password, email, has_second_factor=shorter) if password else None
     return render_template("auth/_strength.html", verdict=verdict)

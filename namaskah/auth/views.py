@@ -11,6 +11,8 @@ from namaskah.auth import accounts, attempts, blueprint, sessions
 from namaskah.auth.access import customer, me, public, safe_next
 from namaskah.auth.forms import ConfirmForm, LoginForm, RegisterForm
 from namaskah.auth.models import User
+from namaskah.auth.second_factor import factors, pending
+from namaskah.auth.second_factor.login_views import confirm_by_factor
 
 
 @blueprint.route("/register", methods=["GET", "POST"])
@@ -36,13 +38,12 @@ def register() -> ResponseReturnValue:
 def login() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(_next_page(), 303)
+    pending.forget()
     form = LoginForm()
     if form.validate_on_submit():
         user = _checked(form)
         if user:
-            target = _next_page()
-            sessions.log_in(user, "password")
-            return redirect(target, 303)
+            return redirect(pending.log_in_or_ask(user, "password", _next_page()), 303)
     return render_template("auth/login.html", form=form), 422 if form.is_submitted() else 200
 
 
@@ -51,6 +52,8 @@ def login() -> ResponseReturnValue:
 @limits.limit("confirm", limits.session, counts=limits.was_refused)
 def confirm() -> ResponseReturnValue:
     """Asks once more who somebody is, before a change that could take their account away."""
+    if factors.are_set_up(me()):
+        return confirm_by_factor()
     form = ConfirmForm()
     if form.validate_on_submit():
         if accounts.is_password_of(me(), form.password.data or ""):

@@ -142,7 +142,7 @@
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.dataset.sent) return event.preventDefault();
-    if (event.defaultPrevented || form.hasAttribute("hx-post")) return;
+    if (event.defaultPrevented || form.hasAttribute("hx-post") || form.hasAttribute("data-download")) return;
     form.dataset.sent = "1";
     const button = event.submitter ?? form.querySelector("button");
     if (!button || form.method !== "post") { delete form.dataset.sent; return; }

@@ -2,9 +2,11 @@
 
 import re
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
+import time_machine
 from flask import Flask
 from sqlalchemy import text
 
@@ -99,3 +101,10 @@ def link_in() -> Callable[[dict[str, str]], str]:
         return found[1]
 
     return find
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """A clock that has just begun a step of 30 seconds, and can be moved."""
+    with time_machine.travel((time.time() // 30 + 1) * 30 + 1, tick=True) as moved:
+        yield moved

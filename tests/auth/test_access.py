@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, url_for
 from flask_login import login_user
 
 from namaskah.auth import access
-from namaskah.auth.models import User
+from namaskah.auth.models import Session, User
 
 RULES = {
     "public": access.public,
@@ -24,6 +24,7 @@ RULES = {
 def request_by(app: Flask, user: User | None, **options: object) -> Iterator[None]:
     with app.test_request_context(**options):
         if user:
+            user.session = Session(second_factor=user.is_admin)
             login_user(user)
         yield
 

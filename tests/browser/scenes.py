@@ -9,6 +9,7 @@ from sqlalchemy import text, update
 
 from namaskah.auth import accounts, credentials, email_changes
 from namaskah.auth.models import User
+from namaskah.auth.second_factor.models import Passkey, TotpSeed
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, catalogue, closing
 from namaskah.numbers.activations import receive
@@ -39,6 +40,7 @@ def make(stand: Stand) -> Gallery:
     _fill_history(stand, owner)
     with stand.app.test_request_context():
         email_changes.ask(unverified, f"{'long.' * 12}x@{LONG_WORD[:60].lower()}.example")
+    _give_factors(owner)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -69,6 +71,9 @@ _PUBLIC = (
     *("/forgot-password", "/reset-password/expired", "/not-here", "/dev/components"),
 )
 _NEWCOMER = [
+    ("second factor, off", "/account/second-factor"),
+    ("second factor, app", "/account/second-factor/totp"),
+    ("confirm", "/confirm"),
     ("buy, no money", "/numbers?service=telegram"),
     ("history, empty", "/activations"),
     ("wallet, empty", "/wallet"),
@@ -98,6 +103,12 @@ def _member_pages() -> list[tuple[str, str]]:
         ("change password", "/account/password"),
         ("another address", "/account/email"),
         ("another address, dead link", "/account/email/expired"),
+        ("second factor", "/account/second-factor"),
+        ("second factor, another app", "/account/second-factor/totp"),
+        ("second factor, another passkey", "/account/second-factor/passkeys/new"),
+        ("second factor, recovery codes", "/account/second-factor/recovery-codes"),
+        ("second factor, remove", "/account/second-factor/totp/remove"),
+        ("confirm by factor", "/confirm"),
         ("not here", "/activations/999999999"),
     ]
 
@@ -166,6 +177,16 @@ def _fill_history(stand: Stand, user: User) -> None:
     for _ in range(27):
         _buy(user, "whatsapp")
     stand.control.no_faults()
+
+
+def _give_factors(user: User) -> None:
+    """An app and passkeys, to look at."""
+    keys = [
+        Passkey(user_id=user.id, credential_id=secrets.token_bytes(16), public_key=b"key", sign_count=0, name=name)
+        for name in ("My phone", LONG_WORD[:60])
+    ]
+    with transaction():
+        db.session.add_all([*keys, TotpSeed(user_id=user.id, seed=b"seed", last_step=0)])
 
 
 def _top_ups(user: User) -> list[tuple[str, str]]:

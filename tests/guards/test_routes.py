@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from namaskah.auth import accounts
 from namaskah.auth.models import User
+from namaskah.auth.second_factor.models import Passkey, TotpSeed
 from namaskah.db import db, transaction
 from namaskah.extensions import csrf, redis
 from namaskah.numbers import activations
@@ -46,6 +47,26 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/login"): "422 on on on 422 on",
     ("GET", "/confirm"): CUSTOMERS,
     ("POST", "/confirm"): "login 422 422 422 login 422",
+    ("GET", "/login/second-factor"): "login on on on login on",
+    ("POST", "/login/second-factor"): "login on on on login on",
+    ("POST", "/login/passkey/options"): ANYBODY,
+    ("POST", "/login/passkey"): "422 422 422 422 422 422",
+    ("POST", "/confirm/passkey/options"): CUSTOMERS,
+    ("POST", "/confirm/passkey"): "login 422 422 422 login 422",
+    ("GET", "/account/second-factor"): CUSTOMERS,
+    ("GET", "/account/second-factor/totp"): CUSTOMERS,
+    ("POST", "/account/second-factor/totp"): "login 422 422 422 login 422",
+    ("GET", "/account/second-factor/totp/qr.svg"): "login 404 404 404 login 404",
+    ("GET", "/account/second-factor/passkeys/new"): CUSTOMERS,
+    ("POST", "/account/second-factor/passkeys/options"): CUSTOMERS,
+    ("POST", "/account/second-factor/passkeys"): "login 422 422 422 login 422",
+    ("GET", "/account/second-factor/recovery-codes"): "login on 200 on login on",
+    ("POST", "/account/second-factor/recovery-codes"): "login on 200 on login on",
+    ("POST", "/account/second-factor/recovery-codes/file"): "login 410 410 410 login 410",
+    ("GET", "/account/second-factor/totp/remove"): ALICE_ALONE,
+    ("POST", "/account/second-factor/totp/remove"): "login 404 on 404 login 404",
+    ("GET", "/account/second-factor/passkeys/<int:passkey_id>/remove"): ALICE_ALONE,
+    ("POST", "/account/second-factor/passkeys/<int:passkey_id>/remove"): "login 404 on 404 login 404",
     ("POST", "/logout"): "on on on on on on",
     ("GET", "/verify-email"): "login 200 on on login on",
     ("POST", "/verify-email/resend"): "login mail mail mail login mail",
@@ -128,6 +149,7 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
     topped = topups.open_top_up(alice, 100_000, uuid4().hex)
     values = {
         "int:id": str(bought.id),
+        "int:passkey_id": str(_factors_of(alice)),
         "reference": topped.reference,
         "token": accounts.verification_token(alice),
         "service": offer.service_code,
@@ -137,6 +159,14 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
     }
     cast = {"visitor": None, "carol": carol, "alice": alice, "bob": bob, "banned": _banned(app), "admin": admin}
     return Scene(app, cast, values)
+
+
+def _factors_of(user: User) -> int:
+    """Give the user an app and a passkey; returns the passkey's id."""
+    key = Passkey(user_id=user.id, credential_id=b"id", public_key=b"key", sign_count=0, name="Phone")
+    with transaction():
+        db.session.add_all([key, TotpSeed(user_id=user.id, seed=b"seed", last_step=0)])
+    return key.id
 
 
 def _banned(app: Flask) -> User:
