@@ -8,7 +8,7 @@ http        outbound calls and their three ends  jobs        work that must foll
 worker      what runs in the background          commands    what the flask command can do
 live/       push to the page                     serving     what gunicorn's workers need
 
-auth/       accounts and access                  account/    the account page
+auth/       accounts and access                  account/    choices, devices, export, deletion
 wallet/     ledger and top-ups                   pages/      public pages
 numbers/    catalogue, activations, messages     providers/  one file per upstream protocol
 admin/      the operator's page                  api/        webhooks in
@@ -31,6 +31,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
     from namaskah import commands, errors, extensions, filters, language, live
     from namaskah import config as settings
+    from namaskah.account import export_views
     from namaskah.auth import sessions
     from namaskah.db import db
     from namaskah.numbers import presenting, pushing, registry
@@ -65,7 +66,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     errors.register_errors(app)
     _register_blueprints(app)
     app.context_processor(_about_the_reader)
-    live.renderers.update(activation=pushing.activation, wallet=pushing.wallet)
+    live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
     statement.describers["activation"] = presenting.describe
     commands.register_commands(app)
     return app
@@ -167,9 +168,13 @@ def _secure_headers(app: Flask) -> None:
 
 def _register_blueprints(app: Flask) -> None:
     from namaskah import account, admin, auth, live, numbers, pages, wallet
+    from namaskah.account import deletion_views as _deletion_views
+    from namaskah.account import export_views as _export_views
+    from namaskah.account import security_views as _security_views
     from namaskah.account import views as _account_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
+    from namaskah.auth import policy_views as _policy_views
     from namaskah.auth import views as _auth_views
     from namaskah.numbers import activation_views as _activation_views
     from namaskah.numbers import views as _number_views

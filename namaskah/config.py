@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -79,6 +80,16 @@ def log_level(value: str) -> str:
     return value.upper()
 
 
+def day(value: str) -> str:
+    """A date as 2026-11-25: of two, the later one is the greater text too."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("a day is wanted, as in 2026-11-25")
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError("a day is wanted, as in 2026-11-25") from None
+
+
 def currency(value: str) -> str:
     if value not in MINOR_DIGITS:
         raise ValueError(f"one of {', '.join(MINOR_DIGITS)} is wanted")
@@ -144,7 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
     # Rules
     Setting("MAX_OPEN_ACTIVATIONS", integer, 20, "numbers one customer may have waiting at once"),
     Setting("DAILY_BUY_LIMIT", integer, 500, "numbers one customer may buy in 24 hours"),
-    Setting("POLICY_VERSION", text, "2026-11-01", "version of the policies that new customers accept"),
+    Setting("POLICY_VERSION", day, "2026-11-25", "day from which the policies hold; a later one asks everybody"),
     # Development
     Setting("SANDBOX_URL", text, "", "the sandbox's own page; production refuses to start with it"),
 )

@@ -48,11 +48,16 @@ def new_device(user: User, device: str, address: str) -> None:
         )
 
 
+def account_deleted(user: User) -> None:
+    """The last letter to an address: call it before the address is erased."""
+    _leave("account_deleted", user, at=datetime.now(UTC))
+
+
 def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:
     """Money has arrived: the amount and the balance after it, in minor units of the wallet's currency."""
     with reading_as(user):
         amount, balance = money_text(amount_minor), money_text(balance_minor)
-    _leave("top_up_paid", user, amount=amount, balance=balance)
+    _leave("top_up_paid", user, name=user.name, amount=amount, balance=balance)
 
 
 def send(to: str, subject: str, text: str, html: str) -> None:
@@ -89,9 +94,11 @@ def _page(path: str) -> str:
     return f"{current_app.config['BASE_URL']}/{path}"
 
 
-def _leave(name: str, user: User, **context: object) -> None:
+def _leave(letter: str, user: User, **context: object) -> None:
+    if user.deleted_at is not None:
+        return  # nobody reads it
     with reading_as(user):
         subject, text, html = (
-            render_template(f"emails/{name}/{part}", **context) for part in ("subject.txt", "body.txt", "body.html")
+            render_template(f"emails/{letter}/{part}", **context) for part in ("subject.txt", "body.txt", "body.html")
         )
     jobs.defer("send_mail", to=user.email, subject=" ".join(subject.split()), text=text, html=html)

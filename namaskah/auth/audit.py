@@ -32,6 +32,10 @@ SENTENCES = {
     "sessions_ended": _l("All other devices were logged out"),
     "banned": _l("Account closed by us"),
     "unbanned": _l("Account opened again by us"),
+    "policies_accepted": _l("New version of the rules accepted"),
+    "export_asked": _l("A file of everything we hold of you was asked for"),
+    "export_downloaded": _l("The file of everything we hold of you was loaded down"),
+    "deleted": _l("Account deleted"),
 }
 
 

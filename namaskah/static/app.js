@@ -41,7 +41,10 @@
     for (const part of all("[data-poll]")) if ("pollAlways" in part.dataset ? beat % 4 === 0 : !connected || beat % 10 === 0) poll(part);
   }, 3000);
   document.addEventListener("htmx:ws:after:connection", () => { connected = true; net(false); all("[data-poll]").forEach(poll); });
-  document.addEventListener("htmx:ws:close", () => { connected = false; });
+  document.addEventListener("htmx:ws:close", (event) => {
+    connected = false;
+    if (event.detail.code === 1008) logInAgain(); // the session behind this page has ended
+  });
   document.addEventListener("htmx:error", (event) => { if (event.detail.ctx && !event.detail.ctx.response && !event.detail.ctx.request?.signal?.aborted) net(true); });
   document.addEventListener("htmx:after:request", () => net(false));
   addEventListener("offline", () => net(true));
@@ -221,13 +224,19 @@
     }
   });
 
+  // The session ended: log in, then come back to where you were. What a form's answer showed has no address of its own.
+  function logInAgain() {
+    const posted = document.getElementById("live")?.hasAttribute("data-posted") && document.referrer;
+    const here = posted ? new URL(document.referrer) : location;
+    location.assign("/login?next=" + encodeURIComponent(here.pathname + here.search));
+  }
+
   // ── After each swap
   document.addEventListener("htmx:before:response", (event) => {
-    // The session ended: log in, then come back to where you were
     const raw = event.detail.ctx?.response?.raw;
     if (raw?.redirected && new URL(raw.url).pathname === "/login") {
       event.preventDefault();
-      location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
+      logInAgain();
     }
   });
   document.addEventListener("htmx:after:swap", (event) => {
