@@ -14,6 +14,7 @@ RULES = {
     "public": access.public,
     "customer": access.customer,
     "verified": access.verified,
+    "stepped up": access.stepped_up,
     "admin": access.admin_only,
     "signed": access.signed,
 }
