@@ -156,10 +156,9 @@ def make_user(email: str, *, money: int = 0, verified: bool = True, role: str = 
         email=email,
         password_hash="!",
         role=role,
-        policy_version=current_app.config["POLICY_VERSION"],
         policy_accepted_at=now,
         email_verified_at=now if verified else None,
-        **more,
+        **({"policy_version": current_app.config["POLICY_VERSION"]} | more),
     )
     with transaction():
         db.session.add(user)

@@ -88,6 +88,10 @@ def _member_pages() -> list[tuple[str, str]]:
         ("wallet, short of money", "/wallet?need=50000"),
         ("statement", "/wallet/statement"),
         ("account", "/account"),
+        ("security", "/account/security"),
+        ("devices", "/account/sessions"),
+        ("export", "/account/export"),
+        ("delete", "/account/delete"),
         ("not here", "/activations/999999999"),
     ]
 
