@@ -34,7 +34,7 @@ SENTENCES = {
     "unbanned": _l("Account opened again by us"),
     "policies_accepted": _l("New version of the rules accepted"),
     "export_asked": _l("A file of everything we hold of you was asked for"),
-    "export_downloaded": _l("The file of everything we hold of you was loaded down"),
+    "export_downloaded": _l("The file of everything we hold of you was downloaded"),
     "deleted": _l("Account deleted"),
 }
 

@@ -20,7 +20,7 @@ from namaskah.db import db, require_transaction, transaction
 CHANGES: dict[str, tuple[LazyString, ...]] = {
     "2026-11-25": (
         _l("Privacy now says for how long each thing is kept, and names the second cookie: it remembers your browser."),
-        _l("You can load down what we hold of you, and delete your account, by yourself."),
+        _l("You can download what we hold of you, and delete your account, by yourself."),
         _l("What becomes of money that is left when you delete your account is written under Terms."),
     ),
 }

@@ -45,6 +45,17 @@
     connected = false;
     if (event.detail.code === 1008) logInAgain(); // the session behind this page has ended
   });
+  // An answer asked for before a push came may be older than what was pushed: it is dropped, and asked for again
+  const asking = new Set();
+  document.addEventListener("htmx:before:request", (event) => { const part = event.detail.ctx?.sourceElement; if (part?.matches?.("[data-poll]")) asking.add(part); });
+  document.addEventListener("htmx:finally:request", (event) => asking.delete(event.detail.ctx?.sourceElement));
+  document.addEventListener("htmx:ws:before:message:incoming", () => {
+    for (const part of asking) {
+      asking.delete(part);
+      part.dispatchEvent(new Event("htmx:abort"));
+      setTimeout(() => poll(part), 100);
+    }
+  });
   document.addEventListener("htmx:error", (event) => { if (event.detail.ctx && !event.detail.ctx.response && !event.detail.ctx.request?.signal?.aborted) net(true); });
   document.addEventListener("htmx:after:request", () => net(false));
   addEventListener("offline", () => net(true));

@@ -144,7 +144,7 @@ def test_the_page_leads_from_asking_to_the_file(enter: Open, alice: User) -> Non
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "account.json" in unpacked(answer.data)
     history = browser.get("/account/security").text
-    assert "was loaded down" in history
+    assert "was downloaded" in history
     assert "was asked for" in history
 
 
@@ -171,7 +171,7 @@ def test_one_is_made_at_a_time_and_three_a_day(enter: Open, alice: User) -> None
     assert db.session.scalar(select(func.count()).select_from(DataExport)) == 3
     answer = browser.submit("/account/export")
     assert (answer.status_code, "three files today" in answer.text) == (429, True)
-    assert "Load it down" in answer.text
+    assert "Download it" in answer.text
     life.columns_later("data_exports", "created_at", timedelta(days=1, seconds=1))
     assert browser.submit("/account/export").status_code == 303
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from flask import current_app
 from sqlalchemy import text, update
 
-from namaskah.auth import accounts
-from namaskah.auth.models import User
+from namaskah.auth import accounts, audit, sessions
+from namaskah.auth.models import Session, User
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, catalogue, closing
 from namaskah.numbers.activations import receive
@@ -16,6 +17,7 @@ from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
 from namaskah.wallet import topups
 from namaskah.wallet.models import TopUp
+from tests import support
 from tests.browser.stand import CODE, Stand
 
 LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
@@ -37,6 +39,7 @@ def make(stand: Stand) -> Gallery:
     unverified, admin = stand.person(money=0, verified=False), stand.person(role="admin")
     lives = [(name, f"/activations/{made.id}") for name, made in _activations(stand, owner)]
     _fill_history(stand, owner)
+    _fill_security(owner)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -160,6 +163,25 @@ def _fill_history(stand: Stand, user: User) -> None:
     for _ in range(27):
         _buy(user, "whatsapp")
     stand.control.no_faults()
+
+
+def _fill_security(user: User) -> None:
+    """Other devices, and more than a page of events."""
+    for name in (LONG_WORD, "Mozilla/5.0 (Linux; Android 14) Chrome/140.0 Mobile Safari/537.36"):
+        token = support.open_session(user)
+        with transaction():
+            db.session.execute(
+                update(Session)
+                .where(Session.id == sessions.find_user(token).session.id)  # type: ignore[union-attr]
+                .values(device=name, address="2001:0db8:85a3:0000:0000:8a2e:0370:7334")
+            )
+    headers = {"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Safari/604.1"}
+    with current_app.test_request_context(
+        headers=headers, environ_base={"REMOTE_ADDR": "2001:db8:85a3::8a2e:370:7334"}
+    ):
+        for kind in (*audit.SENTENCES, *audit.SENTENCES):
+            with transaction():
+                audit.record(kind, user.id, "operator" if kind == "banned" else "")
 
 
 def _top_ups(user: User) -> list[tuple[str, str]]:

@@ -3,11 +3,12 @@
 import io
 import re
 import secrets
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from namaskah.auth.models import User
 from namaskah.db import db
@@ -18,7 +19,7 @@ from tests.support import wait_until
 
 def take_the_file(page: Page, folder: Path) -> list[str]:
     with page.expect_download() as loading:
-        page.get_by_role("link", name=re.compile("^Load it down")).click()
+        page.get_by_role("link", name=re.compile("^Download it")).click()
     path = folder / "export.zip"
     loading.value.save_as(path)
     assert re.fullmatch(r"namaskah-\d{4}-\d\d-\d\d\.zip", loading.value.suggested_filename)
@@ -47,7 +48,7 @@ def test_a_customer_takes_everything_and_leaves(
     email, number = owner.email, owner.id
     page, elsewhere = visit(owner, device, java_script_enabled=script), visit(owner, device)
     page.goto("/account")
-    page.get_by_role("link", name="Load down what we hold of you").click()
+    page.get_by_role("link", name="Download what we hold of you").click()
     page.get_by_role("button", name="Make the file").click()
     expect(page.get_by_text("Your file is ready.")).to_be_visible(timeout=20_000)
     assert "account.json" in take_the_file(page, tmp_path)
@@ -57,6 +58,24 @@ def test_a_customer_takes_everything_and_leaves(
     db.session.rollback()
     assert db.session.get_one(User, number, populate_existing=True).email == f"deleted-{number}@deleted.invalid"
     wait_until(lambda: [mail for mail in stand.control.mails(email) if "deleted" in mail["subject"]], 15, "the letter")
+
+
+def test_a_late_answer_does_not_cover_what_was_pushed(visit: Visit, stand: Stand) -> None:
+    page = visit(stand.person())
+
+    def answer_late(route: Route) -> None:
+        if "hx-request" not in route.request.headers:
+            return route.continue_()
+        answer = route.fetch()
+        if "is being made" in answer.text():
+            time.sleep(4)  # meanwhile the file gets ready, and the page is told by its socket
+        return route.fulfill(response=answer)
+
+    page.route("**/account/export", answer_late)
+    page.goto("/account/export")
+    page.get_by_role("button", name="Make the file").click()
+    page.wait_for_timeout(9_000)
+    assert page.locator("#export").get_attribute("data-state") == "ready"
 
 
 def test_the_pages_of_leaving_with_everything_in_the_way(visit: Visit, stand: Stand, watch: Watch) -> None:
@@ -70,6 +89,16 @@ def test_the_pages_of_leaving_with_everything_in_the_way(visit: Visit, stand: St
     page.get_by_role("button", name="Make the file").click()
     expect(page.get_by_text("Your file is ready.")).to_be_visible(timeout=20_000)
     assert look_at(page, "export-ready") == []
+
+
+def test_the_page_of_leaving_with_money(visit: Visit, stand: Stand, watch: Watch) -> None:
+    watch.allow("status of 422")
+    page = visit(stand.person())
+    page.goto("/account/delete")
+    assert look_at(page, "delete-money") == []
+    page.get_by_role("button", name="Delete my account").click()
+    expect(page.get_by_role("alert").first).to_be_visible()
+    assert look_at(page, "delete-errors") == []
 
 
 def test_new_rules_are_read_and_accepted(visit: Visit, stand: Stand) -> None:
