@@ -11,7 +11,7 @@ http        outbound calls and their three ends  jobs        work that must foll
 worker      what runs in the background          commands    what the flask command can do
 live/       push to the page                     serving     what gunicorn's workers need
 
-auth/       accounts and access                  account/    the account page
+auth/       accounts and access                  account/    choices, devices, export, deletion
 wallet/     ledger and top-ups                   pages/      public pages
 numbers/    catalogue, activations, messages     providers/  one file per upstream protocol
 admin/      the operator's page                  api/        webhooks in
@@ -34,6 +34,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
     from namaskah import admission, commands, errors, extensions, filters, headers, language, limits, live
     from namaskah import config as settings
+    from namaskah.account import export_views
     from namaskah.auth import links, sessions
     from namaskah.db import db
     from namaskah.numbers import presenting, pushing, registry
@@ -71,7 +72,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     errors.register_errors(app)
     _register_blueprints(app)
     app.context_processor(_about_the_reader)
-    live.renderers.update(activation=pushing.activation, wallet=pushing.wallet)
+    live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
     statement.describers["activation"] = presenting.describe
     commands.register_commands(app)
     return app
@@ -131,11 +132,15 @@ def _report_crashes(app: Flask) -> None:
 
 def _register_blueprints(app: Flask) -> None:
     from namaskah import account, admin, auth, health, live, numbers, pages, wallet
+    from namaskah.account import deletion_views as _deletion_views
+    from namaskah.account import export_views as _export_views
+    from namaskah.account import security_views as _security_views
     from namaskah.account import views as _account_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
     from namaskah.auth import email_views as _email_views
     from namaskah.auth import password_views as _password_views
+    from namaskah.auth import policy_views as _policy_views
     from namaskah.auth import second_factor
     from namaskah.auth import views as _auth_views
     from namaskah.auth.second_factor import login_views as _factor_login_views

@@ -4,6 +4,8 @@ import getpass
 import json
 import logging
 import sys
+from datetime import datetime
+from typing import TextIO
 
 import click
 from flask import Flask, current_app
@@ -11,6 +13,7 @@ from flask.cli import AppGroup
 from sqlalchemy import text
 
 from namaskah import worker as background
+from namaskah.account import deletion
 from namaskah.auth import accounts, audit, sessions
 from namaskah.auth.models import User
 from namaskah.auth.second_factor import factors, totp
@@ -113,6 +116,23 @@ def reencrypt() -> None:
     click.echo(f"{totp.reencrypt()} seeds are under the newest key now.")
 
 
+@account.command("deletions")
+def list_deletions() -> None:
+    """Print the accounts that were deleted, one a line. Keep it outside the database: a restore brings them back."""
+    for gone in deletion.tombstones():
+        click.echo(f"{gone.user_id} {gone.deleted_at.isoformat() if gone.deleted_at else ''}")
+
+
+@account.command("reapply-deletions")
+@click.argument("file", type=click.File(), required=False)
+def reapply_deletions(file: TextIO | None) -> None:
+    """After a restore, before anybody is served: delete again what was deleted. FILE is what `deletions` printed
+    ("-" reads it from the input); without it the list in the database counts."""
+    gone = deletion.tombstones() if file is None else _tombstones(file)
+    done = deletion.reapply(gone, _operator())
+    click.echo(f"{len(gone)} deletions, {len(done)} accounts were there again and are deleted.")
+
+
 @audit_group.command("verify")
 def verify_audit() -> None:
     """Check that no event was changed or taken out; silent and exit code 0 when the log is whole."""
@@ -154,6 +174,19 @@ def _get_account(email: str) -> User:
     if user is None:
         raise click.ClickException(f"there is no account with the address {email}")
     return user
+
+
+def _tombstones(lines: TextIO) -> list[deletion.Tombstone]:
+    """All of the list or nothing of it: a line that is none may be of another file."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        user_id, _space, at = line.strip().partition(" ")
+        try:
+            if user_id:
+                found.append(deletion.Tombstone(int(user_id), datetime.fromisoformat(at) if at else None))
+        except ValueError:
+            raise click.ClickException(f"line {number} is no deletion: {line.strip()[:60]}") from None
+    return found
 
 
 def _operator() -> str:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -94,6 +95,16 @@ def log_level(value: str) -> str:
     return value.upper()
 
 
+def day(value: str) -> str:
+    """A date as 2026-11-25: of two, the later one is the greater text too."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("a day is wanted, as in 2026-11-25")
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError("a day is wanted, as in 2026-11-25") from None
+
+
 def currency(value: str) -> str:
     if value not in MINOR_DIGITS:
         raise ValueError(f"one of {', '.join(MINOR_DIGITS)} is wanted")
@@ -172,7 +183,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("PASSWORD_HASHES_AT_ONCE", integer, 1, "password hashes each web process makes at the same time"),
     Setting("ADMIN_SECOND_FACTOR", yes_no, True, "admins need a second factor; no is for development alone"),
-    Setting("POLICY_VERSION", text, "2026-11-01", "version of the policies that new customers accept"),
+    Setting("POLICY_VERSION", day, "2026-11-25", "day from which the policies hold; a later one asks everybody"),
     # Development
     Setting("SANDBOX_URL", text, "", "the sandbox's own page; production refuses to start with it"),
 )

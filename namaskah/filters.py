@@ -4,7 +4,7 @@ Digits are 0 to 9 in every language: people compare them with their bank's lette
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from hashlib import sha256
@@ -111,6 +111,11 @@ def device(name: str) -> str:
     return " · ".join(filter(None, (browser, system))) or name.partition("/")[0][:40] or _("Unknown device")
 
 
+def day(at: date) -> str:
+    """November 25, 2026 as the reader's language writes it."""
+    return dates.format_date(at, "long", locale=_locale())
+
+
 def left(until: datetime) -> str:
     """What is left until then: 19:05, or 1:02:07 from an hour on; 0:00 when it is over."""
     seconds = max(int((until - datetime.now(UTC)).total_seconds()), 0)
@@ -167,13 +172,14 @@ def static(path: str) -> str:
 
 def register_filters(app: Flask) -> None:
     """Give the templates everything above, and what each page says about itself."""
-    shown = (money, money_text, phone, phone_text, clock, moment, moment_text, left, seconds_text, percent, count)
+    shown = (money, money_text, phone, phone_text, clock, moment, moment_text, day, left, seconds_text, percent, count)
     named = (country_name, flag, service_name, tile, device)
     app.jinja_env.filters.update({show.__name__: _for_the_reader(show) for show in (*shown, *named)})
     app.jinja_env.globals.update(
         static=static,
         languages=list(LANGUAGES),
         policy_version=app.config["POLICY_VERSION"],
+        policy_day=date.fromisoformat(app.config["POLICY_VERSION"]),
         support_email=app.config["SUPPORT_EMAIL"],
     )
     app.context_processor(_about_the_page)

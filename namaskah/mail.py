@@ -79,15 +79,19 @@ def email_changed(user: User, device: str, origin: str) -> None:
 
 def factor_notice(user: User, what: Any, device: str, address: str) -> None:
     """Something happened to the user's second factor: `what`, a sentence that is translated when it is shown."""
-    about = {"device": device, "address": address, "at": datetime.now(UTC), "page": _page("account/security")}
-    _leave("security_notice", user, what=what, **about)
+    _notice(user, what, device, address)
+
+
+def account_deleted(user: User) -> None:
+    """The last letter to an address: call it before the address is erased."""
+    _leave("account_deleted", user, at=datetime.now(UTC))
 
 
 def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:
     """Money has arrived: the amount and the balance after it, in minor units of the wallet's currency."""
     with reading_as(user):
         amount, balance = money_text(amount_minor), money_text(balance_minor)
-    _leave("top_up_paid", user, amount=amount, balance=balance)
+    _leave("top_up_paid", user, name=user.name, amount=amount, balance=balance)
 
 
 def send(to: str, subject: str, text: str, html: str) -> None:
@@ -124,19 +128,21 @@ def _page(path: str) -> str:
     return f"{current_app.config['BASE_URL']}/{path}"
 
 
-def _notice(user: User, what: str, device: str, origin: str) -> None:
+def _notice(user: User, what: Any, device: str, origin: str) -> None:
     page = _page("account/security")
     _leave("security_notice", user, what=what, device=device, address=origin, at=datetime.now(UTC), page=page)
 
 
-def _leave(name: str, user: User, **context: object) -> None:
-    jobs.defer("send_mail", **_letter(name, user, **context))
+def _leave(letter: str, user: User, **context: object) -> None:
+    if user.deleted_at is not None:
+        return  # nobody reads it
+    jobs.defer("send_mail", **_letter(letter, user, **context))
 
 
-def _letter(name: str, user: User, **context: object) -> dict[str, str]:
+def _letter(letter: str, user: User, **context: object) -> dict[str, str]:
     """What send() takes."""
     with reading_as(user):
         subject, text, html = (
-            render_template(f"emails/{name}/{part}", **context) for part in ("subject.txt", "body.txt", "body.html")
+            render_template(f"emails/{letter}/{part}", **context) for part in ("subject.txt", "body.txt", "body.html")
         )
     return {"to": user.email, "subject": " ".join(subject.split()), "text": text, "html": html}

@@ -16,6 +16,7 @@ from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.tasks import Task
 
 from namaskah import mail
+from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
@@ -45,6 +46,8 @@ SCHEDULE = (
     Every(600, sessions.end_old_due),
     Every(600, audit.forget_origins_due),
     Every(600, email_changes.drop_old_due),
+    Every(600, exports.remove_old_due),
+    Every(600, erasing.erase_late_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
@@ -56,6 +59,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "finish_order": closing.finish_order,
     "replace_number": closing.replace_number,
     "handle_gateway_event": events.handle_event,
+    "make_export": exports.make,
 }
 RETRY = RetryStrategy(max_attempts=9, exponential_wait=3)  # seconds: 3, 9, 27 … the last after about two hours
 JOBS_AT_ONCE = 4

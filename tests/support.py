@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from flask import current_app
 from flask.testing import FlaskClient
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -156,10 +157,9 @@ def make_user(email: str, *, money: int = 0, verified: bool = True, role: str = 
         email=email,
         password_hash="!",
         role=role,
-        policy_version="2026-11-01",
         policy_accepted_at=now,
         email_verified_at=now if verified else None,
-        **more,
+        **({"policy_version": current_app.config["POLICY_VERSION"]} | more),
     )
     with transaction():
         db.session.add(user)

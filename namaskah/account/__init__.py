@@ -1,6 +1,7 @@
-"""The account page: language, time zone, theme, sound, and who one is.
+"""The account: what its owner chooses, sees and ends.
 
-It stands on auth alone.
+forms and views keep what is chosen · security_views shows devices and history · exports makes the file of all we hold,
+export_sheets says what is in it · deletion erases. It stands on auth, wallet and numbers.
 """
 
 from flask import Blueprint

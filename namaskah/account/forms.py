@@ -1,5 +1,6 @@
 """What the account page lets one choose."""
 
+import unicodedata
 from collections import defaultdict
 from functools import cache
 from zoneinfo import available_timezones
@@ -7,14 +8,19 @@ from zoneinfo import available_timezones
 from babel import Locale
 from babel.core import get_global
 from flask_babel import get_locale
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, SelectChoice, SelectField  # type: ignore[attr-defined]
+from wtforms import BooleanField, Field, HiddenField, SelectChoice, SelectField, StringField  # type: ignore[attr-defined]
+from wtforms.validators import Length
 
 from namaskah.language import DEFAULT, LANGUAGES
 
 # Zones are named for places in these; the rest are aliases of old and offsets.
 AREAS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
+
+# Control and format characters, line and paragraph ends, private use, and what is no character.
+HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"}
 
 TIMEZONES = sorted(name for name in available_timezones() if name.partition("/")[0] in AREAS or name == "UTC")
 
@@ -50,6 +56,7 @@ def _old_names() -> dict[str, list[str]]:
 
 
 class PreferencesForm(FlaskForm):  # type: ignore[misc]
+    name = StringField(_l("Name"), [Length(max=80, message=_l("Use at most 80 characters."))])
     language = SelectField(_l("Language"), choices=[SelectChoice(code, name) for code, name in LANGUAGES])
     timezone = SelectField(_l("Time zone"), choices=timezone_choices)
     theme = SelectField(
@@ -57,3 +64,37 @@ class PreferencesForm(FlaskForm):  # type: ignore[misc]
         choices=[SelectChoice("", _l("As device")), SelectChoice("day", _l("Day")), SelectChoice("night", _l("Night"))],
     )
     sound = BooleanField(_l("Sound when a code comes"))
+    receipt_letters = BooleanField(_l("A receipt by e-mail for each top-up"))
+
+    def validate_name(self, field: Field) -> None:
+        """One line of what can be seen: no control characters, no marks that turn the text around."""
+        shown = "".join(letter if unicodedata.category(letter) not in HIDDEN else " " for letter in field.data or "")
+        field.data = " ".join(shown.split())
+
+
+class DeleteForm(FlaskForm):  # type: ignore[misc]
+    """Everything asked before an account is deleted. `amount` is the balance the page showed, in minor units."""
+
+    email = StringField(_l("Your e-mail address"))
+    give_up = BooleanField(_l("Give the balance up"))
+    amount = HiddenField()
+
+    def validate_for(self, email: str, available_minor: int) -> bool:
+        """Whether all was agreed to by the owner of this address and balance; what is wrong stands at its field."""
+        self.validate()
+        if (self.email.data or "").strip().casefold() != email.casefold():
+            self.email.errors = [_("Type the address of this account, exactly as it stands above.")]
+        if available_minor > 0 and not (self.give_up.data and self.given_up_minor == available_minor):
+            self.give_up.errors = [_("Your balance is lost when the account is deleted: say that you agree.")]
+        return not self.errors
+
+    def show_amount(self, available_minor: int) -> None:
+        """The next page shows this balance; what was agreed to about another one does not count."""
+        if self.amount.data != str(available_minor):
+            self.give_up.data = False
+        self.amount.data = str(available_minor)
+
+    @property
+    def given_up_minor(self) -> int:
+        text = self.amount.data or ""
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and self.give_up.data else 0

@@ -1,4 +1,4 @@
-"""Show the account, and keep what was chosen."""
+"""Show the account, and keep what its owner chose."""
 
 from flask import flash, redirect, render_template, session, url_for
 from flask.typing import ResponseReturnValue
@@ -27,10 +27,12 @@ def save() -> ResponseReturnValue:
         return render_template("account/show.html", form=form), 422
     accounts.set_preferences(
         me(),
+        name=form.name.data or "",
         language=form.language.data,
         timezone=form.timezone.data,
         theme=form.theme.data,
         sound=form.sound.data,
+        receipt_letters=form.receipt_letters.data,
     )
     # The browser keeps language and theme for after the log-out.
     session["language"], session["theme"] = form.language.data, form.theme.data

@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from namaskah.auth import sessions
+from namaskah.auth import policies, sessions
 from namaskah.auth.models import User
 from namaskah.auth.second_factor import factors
 
@@ -36,7 +36,8 @@ def customer(view: View) -> View:
 
 
 def verified(view: View) -> View:
-    """Whoever is logged in and has confirmed the address: the rule of everything that moves money."""
+    """Whoever is logged in, has confirmed the address and accepted the present policies: the rule of everything that
+    moves money."""
     return _ruled(view, "verified", _turn_away_unverified)
 
 
@@ -101,6 +102,8 @@ def _turn_away_unverified() -> Response | None:
     if refused is None and not current_user.is_verified:
         flash(_("Confirm your e-mail address first. Nothing was charged."), "warning")
         return go(url_for("auth.check_mail"))
+    if refused is None and not policies.has_accepted(me()):
+        return go(url_for("auth.accept_policies", next=_way_back()))
     return refused
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from namaskah import jobs, mail
 from namaskah import language as languages
-from namaskah.auth import audit, links, passwords, sessions
+from namaskah.auth import audit, links, passwords, policies, sessions
 from namaskah.auth.models import User
 from namaskah.auth.signing import signer
 from namaskah.db import db, leave_database, transaction, violated
@@ -226,9 +226,13 @@ def set_theme(user: User, theme: str) -> None:
         user.theme = theme
 
 
-def set_preferences(user: User, *, language: str, timezone: str, theme: str, sound: bool) -> None:
-    """How things look and sound for this user. `timezone` is a name of the zone database."""
+def set_preferences(
+    user: User, *, name: str, language: str, timezone: str, theme: str, sound: bool, receipt_letters: bool
+) -> None:
+    """What this user is called, how things look and sound, and which letters come besides those about security.
+    `timezone` is a name of the zone database."""
     with transaction():
+        user.name, user.receipt_letters = name, receipt_letters
         user.language, user.timezone, user.theme, user.sound = language, timezone, theme, sound
 
 
@@ -283,6 +287,7 @@ def _add(email: str, password_hash: str, language: str, **values: Any) -> User:
     )
     db.session.add(user)
     db.session.flush()
+    policies.note(user, user.policy_version)
     return user
 
 

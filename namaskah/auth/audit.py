@@ -46,6 +46,10 @@ SENTENCES = {
     "passkey_refused": _l("Passkey refused: it may be a copy"),
     "banned": _l("Account closed by us"),
     "unbanned": _l("Account opened again by us"),
+    "policies_accepted": _l("New version of the rules accepted"),
+    "export_asked": _l("A file of everything we hold of you was asked for"),
+    "export_downloaded": _l("The file of everything we hold of you was downloaded"),
+    "deleted": _l("Account deleted"),
 }
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     String,
+    UniqueConstraint,
     Uuid,
     func,
     text,
@@ -43,10 +44,15 @@ class User(UserMixin, Base):  # type: ignore[misc]
     timezone: Mapped[str] = mapped_column(String(64), server_default="Africa/Lagos")
     theme: Mapped[str] = mapped_column(String(8), server_default="")
     sound: Mapped[bool] = mapped_column(server_default=text("true"))
+    # What somebody wants to be called on receipts; may be empty.
+    name: Mapped[str] = mapped_column(String(80), server_default="")
+    receipt_letters: Mapped[bool] = mapped_column(server_default=text("true"))
     policy_version: Mapped[str] = mapped_column(String(20))
     policy_accepted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     email_verified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     banned_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # Nothing personal is left in a deleted account: its number stands for whoever it was.
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
     # The session this browser is in, and the token its cookie holds for it: sessions.py sets both for one request.
@@ -58,7 +64,7 @@ class User(UserMixin, Base):  # type: ignore[misc]
 
     @property
     def is_active(self) -> bool:
-        return self.banned_at is None
+        return self.banned_at is None and self.deleted_at is None
 
     @property
     def is_verified(self) -> bool:
@@ -122,3 +128,16 @@ class AuditEvent(Base):
     origin_hash: Mapped[bytes] = mapped_column(LargeBinary, FetchedValue())
     previous_hash: Mapped[bytes] = mapped_column(LargeBinary, FetchedValue())
     hash: Mapped[bytes] = mapped_column(LargeBinary, FetchedValue())
+
+
+class PolicyAcceptance(Base):
+    """A version of the policies somebody has accepted, when, and from which address on the network."""
+
+    __tablename__ = "policy_acceptances"
+    __table_args__ = (UniqueConstraint("user_id", "version"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    version: Mapped[str] = mapped_column(String(20))
+    accepted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    address: Mapped[str | None] = mapped_column(String(45))

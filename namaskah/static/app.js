@@ -41,7 +41,21 @@
     for (const part of all("[data-poll]")) if ("pollAlways" in part.dataset ? beat % 4 === 0 : !connected || beat % 10 === 0) poll(part);
   }, 3000);
   document.addEventListener("htmx:ws:after:connection", () => { connected = true; net(false); all("[data-poll]").forEach(poll); });
-  document.addEventListener("htmx:ws:close", () => { connected = false; });
+  document.addEventListener("htmx:ws:close", (event) => {
+    connected = false;
+    if (event.detail.code === 1008) logInAgain(); // the session behind this page has ended
+  });
+  // An answer asked for before a push came may be older than what was pushed: it is dropped, and asked for again
+  const asking = new Set();
+  document.addEventListener("htmx:before:request", (event) => { const part = event.detail.ctx?.sourceElement; if (part?.matches?.("[data-poll]")) asking.add(part); });
+  document.addEventListener("htmx:finally:request", (event) => asking.delete(event.detail.ctx?.sourceElement));
+  document.addEventListener("htmx:ws:before:message:incoming", () => {
+    for (const part of asking) {
+      asking.delete(part);
+      part.dispatchEvent(new Event("htmx:abort"));
+      setTimeout(() => poll(part), 100);
+    }
+  });
   document.addEventListener("htmx:error", (event) => { if (event.detail.ctx && !event.detail.ctx.response && !event.detail.ctx.request?.signal?.aborted) net(true); });
   document.addEventListener("htmx:after:request", () => net(false));
   addEventListener("offline", () => net(true));
@@ -227,13 +241,19 @@
     }
   });
 
+  // The session ended: log in, then come back to where you were. What a form's answer showed has no address of its own.
+  function logInAgain() {
+    const posted = document.getElementById("live")?.hasAttribute("data-posted") && document.referrer;
+    const here = posted ? new URL(document.referrer) : location;
+    location.assign("/login?next=" + encodeURIComponent(here.pathname + here.search));
+  }
+
   // ── After each swap
   document.addEventListener("htmx:before:response", (event) => {
-    // The session ended: log in, then come back to where you were
     const raw = event.detail.ctx?.response?.raw;
     if (raw?.redirected && new URL(raw.url).pathname === "/login") {
       event.preventDefault();
-      location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
+      logInAgain();
     }
   });
   document.addEventListener("htmx:after:swap", (event) => {

@@ -277,7 +277,8 @@ def _credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     top_up.state, top_up.paid_minor, top_up.fees_minor = "paid", payment.amount_minor, fees
     top_up.settled_at, top_up.check_at = now, None
     user = db.session.get_one(User, top_up.user_id)
-    mail.top_up_paid(user, payment.amount_minor, ledger.balance(top_up.user_id).available_minor)
+    if user.receipt_letters:
+        mail.top_up_paid(user, payment.amount_minor, ledger.balance(top_up.user_id).available_minor)
 
 
 def _claim_due() -> str | None:

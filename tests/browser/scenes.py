@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from flask import current_app
 from sqlalchemy import text, update
 
-from namaskah.auth import accounts, credentials, email_changes
-from namaskah.auth.models import User
+from namaskah.auth import accounts, audit, credentials, email_changes, sessions
+from namaskah.auth.models import Session, User
 from namaskah.auth.second_factor.models import Passkey, TotpSeed
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, catalogue, closing
@@ -17,6 +18,7 @@ from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
 from namaskah.wallet import topups
 from namaskah.wallet.models import TopUp
+from tests import support
 from tests.browser.stand import CODE, Stand
 
 LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
@@ -41,6 +43,7 @@ def make(stand: Stand) -> Gallery:
     with stand.app.test_request_context():
         email_changes.ask(unverified, f"{'long.' * 12}x@{LONG_WORD[:60].lower()}.example")
     _give_factors(owner)
+    _fill_security(owner)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -109,6 +112,10 @@ def _member_pages() -> list[tuple[str, str]]:
         ("second factor, recovery codes", "/account/second-factor/recovery-codes"),
         ("second factor, remove", "/account/second-factor/totp/remove"),
         ("confirm by factor", "/confirm"),
+        ("security", "/account/security"),
+        ("devices", "/account/sessions"),
+        ("export", "/account/export"),
+        ("delete", "/account/delete"),
         ("not here", "/activations/999999999"),
     ]
 
@@ -187,6 +194,25 @@ def _give_factors(user: User) -> None:
     ]
     with transaction():
         db.session.add_all([*keys, TotpSeed(user_id=user.id, seed=b"seed", last_step=0)])
+
+
+def _fill_security(user: User) -> None:
+    """Other devices, and more than a page of events."""
+    for name in (LONG_WORD, "Mozilla/5.0 (Linux; Android 14) Chrome/140.0 Mobile Safari/537.36"):
+        token = support.open_session(user)
+        with transaction():
+            db.session.execute(
+                update(Session)
+                .where(Session.id == sessions.find_user(token).session.id)  # type: ignore[union-attr]
+                .values(device=name, address="2001:0db8:85a3:0000:0000:8a2e:0370:7334")
+            )
+    headers = {"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Safari/604.1"}
+    with current_app.test_request_context(
+        headers=headers, environ_base={"REMOTE_ADDR": "2001:db8:85a3::8a2e:370:7334"}
+    ):
+        for kind in (*audit.SENTENCES, *audit.SENTENCES):
+            with transaction():
+                audit.record(kind, user.id, "operator" if kind == "banned" else "")
 
 
 def _top_ups(user: User) -> list[tuple[str, str]]:

@@ -62,14 +62,17 @@ ROOMS: dict[str, set[str]] = {
     },
     # what stands on all of it
     "health": {"auth", "extensions"},
-    "account": {"auth", "language", "limits"},
+    "account": {
+        "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
+        "wallet",
+    },
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
     "admin": {"auth", "db", "money", "numbers", "wallet"},
-    "worker": {"auth", "db", "mail", "numbers", "wallet"},
-    "commands": {"auth", "auth.models", "db", "numbers", "numbers.registry", "wallet", "worker"},
+    "worker": {"account", "auth", "db", "mail", "numbers", "wallet"},
+    "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "wallet", "worker"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -82,7 +85,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "api/*": ("namaskah.db", "namaskah.http", "namaskah.numbers.registry"),
     "admin/*": ("namaskah.db.transaction", "namaskah.http", "namaskah.numbers.registry"),
     "pages/*": ("namaskah.db", "namaskah.http", "namaskah.numbers.registry"),
-    "account/*": ("namaskah.db", "namaskah.http", "namaskah.numbers.registry"),
+    "account/*": ("namaskah.http", "namaskah.numbers.registry"),
     "*/models.py": ("flask", "namaskah.db.db", "namaskah.db.transaction", "requests", "urllib3", "redis", "psycopg2"),
     "*/checks.py": ("flask", "namaskah.db"),
     "providers/*": ("flask", "flask_babel", "sqlalchemy", "urllib3", "namaskah.db"),

@@ -9,7 +9,8 @@ import pytest
 from flask import Blueprint, Flask
 from sqlalchemy import func, select, update
 
-from namaskah.auth import accounts
+from namaskah.account.models import DataExport
+from namaskah.auth import accounts, sessions
 from namaskah.auth.models import User
 from namaskah.auth.second_factor.models import Passkey, TotpSeed
 from namaskah.db import db, transaction
@@ -88,6 +89,17 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/account/email/cancel"): "login on on on login on",
     ("GET", "/account/email/<token>"): "login 410 410 410 login 410",
     ("POST", "/account/email/<token>"): "login 410 410 410 login 410",
+    ("GET", "/account/security"): CUSTOMERS,
+    ("GET", "/account/sessions"): CUSTOMERS,
+    ("POST", "/account/sessions/<int:session_id>/end"): "login 404 on 404 login 404",
+    ("POST", "/account/sessions/end-others"): "login on on on login on",
+    ("GET", "/account/export"): CUSTOMERS,
+    ("POST", "/account/export"): "login on on on login on",
+    ("GET", "/account/export/<int:export_id>/file"): ALICE_ALONE,
+    ("GET", "/account/delete"): CUSTOMERS,
+    ("POST", "/account/delete"): "login 422 422 422 login 422",
+    ("GET", "/accept-policies"): "login on on on login on",
+    ("POST", "/accept-policies"): "login on on on login on",
     ("GET", "/wallet"): CUSTOMERS,
     ("POST", "/wallet/top-up"): "login mail 422 422 login 422",
     ("GET", "/wallet/top-up/return"): "login 404 on 404 login 404",
@@ -147,9 +159,15 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
     assert offer is not None
     bought = activations.buy(alice, offer.service_code, offer.country_code, "any", 10**9, key=uuid4().hex)
     topped = topups.open_top_up(alice, 100_000, uuid4().hex)
+    with transaction():
+        elsewhere = sessions.open_session(alice).session
+        export = DataExport(user_id=alice.id, state="ready", content=b"zip", size=3, ended_at=func.now())
+        db.session.add(export)
     values = {
         "int:id": str(bought.id),
         "int:passkey_id": str(_factors_of(alice)),
+        "int:session_id": str(elsewhere.id),
+        "int:export_id": str(export.id),
         "reference": topped.reference,
         "token": accounts.verification_token(alice),
         "service": offer.service_code,

@@ -1,0 +1,219 @@
+"""What is in the file of everything we hold of a person, and how it is written: one table a sheet, as CSV."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from flask import current_app
+from flask_babel import LazyString
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import Select, select
+
+from namaskah.auth import audit
+from namaskah.auth.models import AuditEvent, PolicyAcceptance, Session, User
+from namaskah.db import db
+from namaskah.language import reading_as
+from namaskah.money import MINOR_DIGITS
+from namaskah.numbers.models import Activation, Favourite, Message
+from namaskah.wallet import statement
+from namaskah.wallet.models import GatewayEvent, TopUp
+
+LARGEST = 20 * 2**20  # bytes of the whole file: a row of this size is read and written in a breath
+AT_ONCE = 500
+# What makes a spreadsheet take a text for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+Rows = Iterator[Sequence[Any]]
+Query = Select[*tuple[Any, ...]]
+
+
+class TooLarge(Exception):
+    """There is more than fits; a person must help."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One CSV file: its name, what it says, and its rows, the header first. Amounts in columns named `_minor` are
+    written in whole units of the wallet's currency."""
+
+    name: str
+    about: LazyString
+    rows: Callable[[User], Rows]
+
+
+def table(query: Callable[[User], Query]) -> Callable[[User], Rows]:
+    """The rows of a query under the names of its columns, read piece by piece."""
+
+    def rows(user: User) -> Rows:
+        wanted = query(user)
+        yield [column.name for column in wanted.selected_columns]
+        yield from db.session.execute(wanted.execution_options(yield_per=AT_ONCE))
+
+    return rows
+
+
+def _policies(user: User) -> Query:
+    row = PolicyAcceptance
+    return select(row.version, row.accepted_at, row.address).where(row.user_id == user.id).order_by(row.id)
+
+
+def _devices(user: User) -> Query:
+    row = Session
+    return (
+        select(row.created_at.label("logged_in_at"), row.seen_at, row.address, row.device)
+        .where(row.user_id == user.id)
+        .order_by(row.id)
+    )
+
+
+def _history(user: User) -> Rows:
+    yield ["at", "kind", "what", "actor", "address", "device", "details"]
+    wanted = select(AuditEvent).where(AuditEvent.user_id == user.id).order_by(AuditEvent.id)
+    for row in db.session.scalars(wanted.execution_options(yield_per=AT_ONCE)):
+        what = str(audit.SENTENCES.get(row.kind, row.kind))
+        yield [row.at, row.kind, what, row.actor, row.address, row.device, row.details]
+
+
+def _statement(user: User) -> Rows:
+    yield ["at", "kind", "what", "amount_minor", "balance_after_minor", "activation", "top_up"]
+    before = None
+    while True:
+        page = statement.statement(user.id, before=before, limit=AT_ONCE)
+        for row in page.rows:
+            about = [row.activation_id and int(row.activation_id), row.top_up_reference]
+            yield [row.at, row.kind, row.text, row.amount_minor, row.balance_after_minor, *about]
+        before = page.next_before
+        if before is None:
+            return
+
+
+def _top_ups(user: User) -> Query:
+    row = TopUp
+    return (
+        select(
+            row.reference, row.created_at, row.state, row.amount_minor, row.currency, row.paid_minor, row.fees_minor,
+            row.channel, row.gateway_status, row.gateway_message, row.settled_at, row.checkout_url,
+        ).where(row.user_id == user.id).order_by(row.id)
+    )  # fmt: skip
+
+
+def _payments(user: User) -> Query:
+    row = GatewayEvent
+    return (
+        select(row.received_at, row.event, row.reference, row.outcome, row.body)
+        .join(TopUp, TopUp.reference == row.reference)
+        .where(TopUp.user_id == user.id)
+        .order_by(row.id)
+    )
+
+
+def _activations(user: User) -> Query:
+    row = Activation
+    return (
+        select(
+            row.id, row.created_at, row.service_code, row.country_code, row.operator, row.phone, row.state,
+            row.end_reason, row.price_minor, row.currency, row.provider_name, row.expires_at, row.received_at,
+            row.cancel_requested_at, row.asked_again_at, row.ended_at, row.replaces_id,
+        ).where(row.user_id == user.id).order_by(row.id)
+    )  # fmt: skip
+
+
+def _messages(user: User) -> Query:
+    row = Message
+    return (
+        select(row.activation_id, row.received_at, row.sender, row.code, row.body, row.is_late)
+        .join(Activation, Activation.id == row.activation_id)
+        .where(Activation.user_id == user.id)
+        .order_by(row.id)
+    )
+
+
+def _favourites(user: User) -> Query:
+    return select(Favourite.service_code).where(Favourite.user_id == user.id).order_by(Favourite.service_code)
+
+
+SHEETS = (
+    Sheet("rules", _l("Which rules you accepted, when, and from which network address"), table(_policies)),
+    Sheet("devices", _l("Where you are logged in"), table(_devices)),
+    Sheet("security", _l("What happened to your account"), _history),
+    Sheet("statement", _l("Every movement of your money, newest first"), _statement),
+    Sheet("top-ups", _l("Payments you began, and what became of them"), table(_top_ups)),
+    Sheet("payments", _l("What Paystack told us about your payments, as it came"), table(_payments)),
+    Sheet("activations", _l("The numbers you bought"), table(_activations)),
+    Sheet("messages", _l("The messages that came to them"), table(_messages)),
+    Sheet("favourites", _l("Services you have starred"), table(_favourites)),
+)
+
+
+def pack(user: User, progress: Callable[[int], None]) -> bytes:
+    """The whole file; `progress` is told after each part how many are done. Raises TooLarge."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as packed:
+        with reading_as(user):
+            packed.writestr("README.txt", _contents())
+            packed.writestr("account.json", json.dumps(_account(user), indent=2, ensure_ascii=False))
+        progress(1)
+        for number, sheet in enumerate(SHEETS):
+            with packed.open(f"{sheet.name}.csv", "w") as raw, reading_as(user):
+                _write(raw, made, sheet.rows(user))
+            progress(number + 2)
+    if made.tell() > LARGEST:
+        raise TooLarge
+    return made.getvalue()
+
+
+def cell(value: Any) -> Any:
+    """A value as a spreadsheet may read it: numbers stay numbers, and no text becomes a formula."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _write(raw: Any, made: io.BytesIO, rows: Rows) -> None:
+    text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")  # with the mark by which spreadsheets know it
+    writer = csv.writer(text)
+    header = next(rows)
+    digits = MINOR_DIGITS[current_app.config["WALLET_CURRENCY"]]
+    writer.writerow([name.removesuffix("_minor") for name in header])
+    for row in rows:
+        values = zip(header, row, strict=True)
+        writer.writerow(
+            [Decimal(value).scaleb(-digits) if _is_money(name, value) else cell(value) for name, value in values]
+        )
+        if made.tell() > LARGEST:
+            raise TooLarge
+    text.flush()
+    text.detach()
+
+
+def _is_money(name: str, value: Any) -> bool:
+    return name.endswith("_minor") and value is not None
+
+
+def _account(user: User) -> dict[str, Any]:
+    """The account's own row, but for the one-way print of the password: it opens nothing and is shown to nobody."""
+    hidden = {"password_hash", "deleted_at"}
+    columns = [column.name for column in User.__table__.columns if column.name not in hidden]
+    return {name: _plain(getattr(user, name)) for name in columns}
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def _contents() -> str:
+    lines = [f"account.json  {_('Your account and what you chose')}"]
+    lines += [f"{sheet.name}.csv  {sheet.about}" for sheet in SHEETS]
+    note = _("Times are in UTC. A ' stands before texts that a spreadsheet would take for a formula.")
+    return "\n".join([_("Everything Namaskah holds of you"), "", *lines, "", note, ""])
