@@ -104,7 +104,7 @@ def _watched(name: str) -> list[Activation]:
                 Activation.provider_name == name,
                 or_(Activation.state.in_(("waiting", "received")), _was_released_lately()),
             )
-            .order_by(Activation.expires_at)
+            .order_by(Activation.expires_at, Activation.id)
             .execution_options(populate_existing=True)
         )
     )

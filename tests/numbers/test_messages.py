@@ -154,7 +154,7 @@ def test_no_order_missing_from_the_list_starves(
 ) -> None:
     hidden = hidden_numbers(name, alice, monkeypatch)
     control.sms(name, hidden[-1].provider_ref or "", TEXT)
-    assert [polling.poll(name) for _tick in range(3)] == [0, 0, 1]
+    assert sum(polling.poll(name) for _tick in range(3)) == 1
     assert fresh(hidden[-1]).state == "received"
     assert control.calls()["counts"][f"{name}/poll"] == 9, "three at a tick"
 
