@@ -38,13 +38,15 @@ def make(stand: Stand) -> Gallery:
     unverified, admin = stand.person(money=0, verified=False), stand.person(role="admin")
     lives = [(name, f"/activations/{made.id}") for name, made in _activations(stand, owner)]
     _fill_history(stand, owner)
-    _give_factors(owner)
+    secured = stand.person(money=0)
+    _give_factors(secured)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
             "member": owner.id,
             "live": owner.id,
             "newcomer": newcomer.id,
+            "secured": secured.id,
             "unverified": unverified.id,
             "admin": admin.id,
         },
@@ -53,6 +55,7 @@ def make(stand: Stand) -> Gallery:
             "member": [*_member_pages(), *_top_ups(owner)],
             "live": lives,
             "newcomer": _NEWCOMER,
+            "secured": _SECURED,
             "unverified": _UNVERIFIED,
             "admin": [("admin", "/admin")],
         },
@@ -66,12 +69,18 @@ _PUBLIC = (
 )
 _NEWCOMER = [
     ("second factor, off", "/account/second-factor"),
-    ("second factor, app", "/account/second-factor/totp"),
-    ("confirm", "/confirm"),
     ("buy, no money", "/numbers?service=telegram"),
     ("history, empty", "/activations"),
     ("wallet, empty", "/wallet"),
     ("statement, empty", "/wallet/statement"),
+]
+_SECURED = [
+    ("second factor", "/account/second-factor"),
+    ("another app", "/account/second-factor/totp"),
+    ("another passkey", "/account/second-factor/passkeys/new"),
+    ("recovery codes", "/account/second-factor/recovery-codes"),
+    ("remove", "/account/second-factor/totp/remove"),
+    ("confirm by factor", "/confirm"),
 ]
 _UNVERIFIED = [
     ("check mail", "/verify-email"),
@@ -93,12 +102,6 @@ def _member_pages() -> list[tuple[str, str]]:
         ("wallet, short of money", "/wallet?need=50000"),
         ("statement", "/wallet/statement"),
         ("account", "/account"),
-        ("second factor", "/account/second-factor"),
-        ("second factor, another app", "/account/second-factor/totp"),
-        ("second factor, another passkey", "/account/second-factor/passkeys/new"),
-        ("second factor, recovery codes", "/account/second-factor/recovery-codes"),
-        ("second factor, remove", "/account/second-factor/totp/remove"),
-        ("confirm by factor", "/confirm"),
         ("not here", "/activations/999999999"),
     ]
 
