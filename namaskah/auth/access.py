@@ -109,9 +109,14 @@ def _turn_away_unverified() -> Response | None:
 
 def _turn_away_unconfirmed() -> Response | None:
     refused = _turn_away_visitors()
-    if refused is None and not sessions.is_confirmed(current_user.session):
+    if refused is None and not (sessions.is_confirmed(current_user.session) and _used_its_factor()):
         return go(url_for("auth.confirm", next=_way_back()))
     return refused
+
+
+def _used_its_factor() -> bool:
+    """Whether the session was opened, or confirmed since, with all that the account has to prove itself with."""
+    return current_user.session.second_factor or not factors.are_set_up(current_user)
 
 
 def _turn_away_customers() -> Response | None:

@@ -51,7 +51,8 @@
   }
 
   function tell(part, sentence) {
-    const line = part.querySelector("[role=alert]");
+    const line = part.querySelector("[data-said]");
+    line.setAttribute("role", "alert");
     line.textContent = sentence;
     line.hidden = !sentence;
   }

@@ -16,6 +16,7 @@ from namaskah.auth.second_factor import codes, factors, pending, tries
 from namaskah.auth.second_factor.models import FactorTry
 from namaskah.db import db, transaction
 from namaskah.extensions import redis
+from tests import support
 from tests.auth.factor_people import (
     HUB,
     Key,
@@ -313,6 +314,15 @@ def test_whatever_changes_factors_asks_first(browser: Browser, app: Flask, user:
         move(user, confirmed_at=timedelta(minutes=5, seconds=1))
     assert browser.get(f"{HUB}/{path}").headers["Location"].startswith("/confirm?next=")
     assert browser.get(HUB).status_code == 200
+
+
+def test_a_session_that_came_in_without_the_factor_changes_nothing(browser: Browser, user: User, seed: str) -> None:
+    """However it came to be: opened a moment ago, and still asked."""
+    support.log_in(browser.client, user, second_factor=False)
+    assert browser.sees_account()
+    assert browser.get(f"{HUB}/totp/remove").headers["Location"].startswith("/confirm")
+    assert browser.submit("/confirm", code=code_of(seed)).status_code == 303
+    assert browser.get(f"{HUB}/totp/remove").status_code == 200
 
 
 def test_the_first_factor_and_the_loss_of_one_log_the_others_out(

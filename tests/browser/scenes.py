@@ -42,7 +42,8 @@ def make(stand: Stand) -> Gallery:
     _fill_history(stand, owner)
     with stand.app.test_request_context():
         email_changes.ask(unverified, f"{'long.' * 12}x@{LONG_WORD[:60].lower()}.example")
-    _give_factors(owner)
+    secured = stand.person(money=0)
+    _give_factors(secured)
     _fill_security(owner)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
@@ -50,6 +51,7 @@ def make(stand: Stand) -> Gallery:
             "member": owner.id,
             "live": owner.id,
             "newcomer": newcomer.id,
+            "secured": secured.id,
             "unverified": unverified.id,
             "admin": admin.id,
         },
@@ -62,6 +64,7 @@ def make(stand: Stand) -> Gallery:
             "member": [*_member_pages(), *_top_ups(owner)],
             "live": lives,
             "newcomer": _NEWCOMER,
+            "secured": _SECURED,
             "unverified": _UNVERIFIED,
             "admin": [("admin", "/admin")],
         },
@@ -75,12 +78,18 @@ _PUBLIC = (
 )
 _NEWCOMER = [
     ("second factor, off", "/account/second-factor"),
-    ("second factor, app", "/account/second-factor/totp"),
-    ("confirm", "/confirm"),
     ("buy, no money", "/numbers?service=telegram"),
     ("history, empty", "/activations"),
     ("wallet, empty", "/wallet"),
     ("statement, empty", "/wallet/statement"),
+]
+_SECURED = [
+    ("second factor", "/account/second-factor"),
+    ("another app", "/account/second-factor/totp"),
+    ("another passkey", "/account/second-factor/passkeys/new"),
+    ("recovery codes", "/account/second-factor/recovery-codes"),
+    ("remove", "/account/second-factor/totp/remove"),
+    ("confirm by factor", "/confirm"),
 ]
 _UNVERIFIED = [
     ("check mail", "/verify-email"),
@@ -106,12 +115,6 @@ def _member_pages() -> list[tuple[str, str]]:
         ("change password", "/account/password"),
         ("another address", "/account/email"),
         ("another address, dead link", "/account/email/expired"),
-        ("second factor", "/account/second-factor"),
-        ("second factor, another app", "/account/second-factor/totp"),
-        ("second factor, another passkey", "/account/second-factor/passkeys/new"),
-        ("second factor, recovery codes", "/account/second-factor/recovery-codes"),
-        ("second factor, remove", "/account/second-factor/totp/remove"),
-        ("confirm by factor", "/confirm"),
         ("security", "/account/security"),
         ("devices", "/account/sessions"),
         ("export", "/account/export"),

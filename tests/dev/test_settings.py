@@ -32,6 +32,7 @@ def test_the_environment_wins_over_env_file_and_that_over_the_defaults(tmp_path:
     chosen = development({"PORT": "8200", "SANDBOX_PORT": ""}, tmp_path, tmp_path / "data")
     assert chosen["PORT"] == "8200"
     assert chosen["SANDBOX_PORT"] == "8101"
+    assert chosen["ADMIN_SECOND_FACTOR"] == "no", "the demo admin works at once"
     assert chosen["MAIL_SERVER"] == "mail.test"
     assert chosen["BASE_URL"] == "http://localhost:8200"
     assert chosen["FIVESIM_BASE_URL"] == "http://127.0.0.1:8101/5sim/v1"
