@@ -45,6 +45,7 @@ def make(stand: Stand) -> Gallery:
         {
             "member": owner.id,
             "live": owner.id,
+            "safe": owner.id,
             "newcomer": newcomer.id,
             "unverified": unverified.id,
             "admin": admin.id,
@@ -53,6 +54,7 @@ def make(stand: Stand) -> Gallery:
             "visitor": [*visitor_pages, ("good link", f"/verify-email/{accounts.verification_token(unverified)}")],
             "member": [*_member_pages(), *_top_ups(owner)],
             "live": lives,
+            "safe": [("security", "/account/security"), ("devices", "/account/sessions")],
             "newcomer": _NEWCOMER,
             "unverified": _UNVERIFIED,
             "admin": [("admin", "/admin")],
@@ -91,10 +93,6 @@ def _member_pages() -> list[tuple[str, str]]:
         ("wallet, short of money", "/wallet?need=50000"),
         ("statement", "/wallet/statement"),
         ("account", "/account"),
-        ("security", "/account/security"),
-        ("devices", "/account/sessions"),
-        ("export", "/account/export"),
-        ("delete", "/account/delete"),
         ("not here", "/activations/999999999"),
     ]
 
