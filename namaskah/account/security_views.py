@@ -13,6 +13,7 @@ from namaskah.auth.access import customer, go, me, stepped_up
 from namaskah.auth.models import AuditEvent
 
 PAGE = 20
+SAID = ("banned", "unbanned")  # their sentences say already that it was us
 LARGEST_ID = 2**63 - 1  # what the database calls a number; an address may hold any
 
 
@@ -64,7 +65,7 @@ def _event(event: AuditEvent) -> dict[str, Any]:
     """One line of the history. Whoever acts for us has a name of their own in the log; the customer is told: we."""
     return {
         "text": audit.SENTENCES.get(event.kind, event.kind),
-        "is_ours": event.actor not in (f"user:{event.user_id}", "somebody"),
+        "is_ours": event.kind not in SAID and event.actor not in (f"user:{event.user_id}", "somebody"),
         "at": event.at,
         "device": event.device,
         "address": event.address,

@@ -50,6 +50,7 @@ def make(stand: Stand) -> Gallery:
         {
             "member": owner.id,
             "live": owner.id,
+            "safe": owner.id,
             "newcomer": newcomer.id,
             "secured": secured.id,
             "unverified": unverified.id,
@@ -63,6 +64,7 @@ def make(stand: Stand) -> Gallery:
             ],
             "member": [*_member_pages(), *_top_ups(owner)],
             "live": lives,
+            "safe": [("security", "/account/security"), ("devices", "/account/sessions")],
             "newcomer": _NEWCOMER,
             "secured": _SECURED,
             "unverified": _UNVERIFIED,
@@ -115,10 +117,6 @@ def _member_pages() -> list[tuple[str, str]]:
         ("change password", "/account/password"),
         ("another address", "/account/email"),
         ("another address, dead link", "/account/email/expired"),
-        ("security", "/account/security"),
-        ("devices", "/account/sessions"),
-        ("export", "/account/export"),
-        ("delete", "/account/delete"),
         ("not here", "/activations/999999999"),
     ]
 

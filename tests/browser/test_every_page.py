@@ -17,7 +17,7 @@ from tests.browser.axe import violations
 from tests.browser.scenes import Gallery
 from tests.browser.stand import DESKTOP, PHONE, Stand, Visit, Watch
 
-GROUPS = ("visitor", "member", "live", "newcomer", "secured", "unverified", "admin")
+GROUPS = ("visitor", "member", "live", "safe", "newcomer", "secured", "unverified", "admin")
 DIRECTIONS = {"en": "ltr", "ar": "rtl"}
 
 # What reaches over the edge of the screen, or is cut off by a box that hides what does not fit.
