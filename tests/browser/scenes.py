@@ -64,7 +64,12 @@ def make(stand: Stand) -> Gallery:
             ],
             "member": [*_member_pages(), *_top_ups(owner)],
             "live": lives,
-            "safe": [("security", "/account/security"), ("devices", "/account/sessions")],
+            "safe": [
+                ("security", "/account/security"),
+                ("devices", "/account/sessions"),
+                ("export", "/account/export"),
+                ("delete", "/account/delete"),
+            ],
             "newcomer": _NEWCOMER,
             "secured": _SECURED,
             "unverified": _UNVERIFIED,
