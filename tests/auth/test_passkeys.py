@@ -146,7 +146,7 @@ def test_an_account_has_twenty_at_most(browser: Browser, app: Flask, user: User)
     assert add_key(browser, Key()).status_code == 200
     with browser.client.session_transaction() as session:
         session[challenges.NOTE] = note
-    for path, sent in (("passkeys/options", {}), ("passkeys", {"credential": late.make(options)})):
+    for path, sent in (("passkeys", {"credential": late.make(options)}), ("passkeys/options", {})):
         answer = ask(browser, f"{HUB}/{path}", sent, NEW)
         assert answer.status_code == 422
         assert "Remove one first" in str(answer.json)
