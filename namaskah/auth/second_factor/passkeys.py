@@ -50,9 +50,7 @@ class NotProven(UserError):
 
 def creation_options(user: User, challenge: bytes) -> dict[str, Any]:
     """What the browser is asked to make a new key from. Raises NotProven when there are enough."""
-    known = factors.of(user).passkeys
-    if len(known) >= MOST:
-        raise NotProven(_("You have %(num)s passkeys, which is the most. Remove one first.", num=MOST))
+    known = _known_with_room(user)
     options = generate_registration_options(
         rp_id=_rp_id(),
         rp_name="Namaskah",
@@ -103,6 +101,7 @@ def add(user: User, answer: Any, challenge: bytes, name: str) -> Passkey:
     try:
         with transaction():
             factors.lock(user)
+            _known_with_room(user)
             is_first = not factors.are_set_up(user)
             if not challenges.spend(challenge):
                 raise _refusal("its challenge was answered before")
@@ -136,6 +135,14 @@ def prove(answer: Any, challenge: bytes, user: User | None = None) -> User:
         )
         raise _refusal("its count went back")
     return db.session.get_one(User, key.user_id)
+
+
+def _known_with_room(user: User) -> list[Passkey]:
+    """The account's passkeys. Raises NotProven when there is no room for another one."""
+    known = factors.of(user).passkeys
+    if len(known) >= MOST:
+        raise NotProven(_("You have %(num)s passkeys, which is the most. Remove one first.", num=MOST))
+    return known
 
 
 def _find(answer: Any) -> Passkey | None:
