@@ -14,7 +14,10 @@ from namaskah.numbers.models import Activation, Message
 from namaskah.wallet.models import GatewayEvent, TopUp
 
 # Tables that name an account by `user_id` → what becomes of their rows. A test fails for a table that is in neither.
-ERASED = ("data_exports", "favourites", "sessions")
+ERASED = (
+    *("data_exports", "email_changes", "factor_tries", "favourites", "passkeys", "recovery_codes", "sessions"),
+    "totp_seeds",
+)
 KEPT = {
     "activations": "what was sold: service, country, number and price, under the account's number",
     "audit_events": "what happened, without where it came from: the chain must hold",

@@ -17,7 +17,8 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select, select
 
 from namaskah.auth import audit
-from namaskah.auth.models import AuditEvent, PolicyAcceptance, Session, User
+from namaskah.auth.models import AuditEvent, EmailChange, PolicyAcceptance, Session, User
+from namaskah.auth.second_factor.models import Passkey
 from namaskah.db import db
 from namaskah.language import reading_as
 from namaskah.money import MINOR_DIGITS
@@ -71,6 +72,15 @@ def _devices(user: User) -> Query:
         .where(row.user_id == user.id)
         .order_by(row.id)
     )
+
+
+def _passkeys(user: User) -> Query:
+    row = Passkey
+    return select(row.name, row.created_at, row.used_at).where(row.user_id == user.id).order_by(row.id)
+
+
+def _address(user: User) -> Query:
+    return select(EmailChange.email, EmailChange.sent_at).where(EmailChange.user_id == user.id)
 
 
 def _history(user: User) -> Rows:
@@ -142,6 +152,8 @@ def _favourites(user: User) -> Query:
 SHEETS = (
     Sheet("rules", _l("Which rules you accepted, when, and from which network address"), table(_policies)),
     Sheet("devices", _l("Where you are logged in"), table(_devices)),
+    Sheet("passkeys", _l("Your passkeys"), table(_passkeys)),
+    Sheet("new-address", _l("The e-mail address that waits to be confirmed"), table(_address)),
     Sheet("security", _l("What happened to your account"), _history),
     Sheet("statement", _l("Every movement of your money, newest first"), _statement),
     Sheet("top-ups", _l("Payments you began, and what became of them"), table(_top_ups)),

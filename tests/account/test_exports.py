@@ -27,13 +27,21 @@ from tests.support import Installation, installation, wait_until
 IN_THE_FILE = {
     "activations": "activations",
     "audit_events": "security",
+    "email_changes": "new-address",
     "favourites": "favourites",
     "ledger_accounts": "statement",
+    "passkeys": "passkeys",
     "policy_acceptances": "rules",
     "sessions": "devices",
     "top_ups": "top-ups",
 }
-NOT_IN_THE_FILE = {"data_exports": "earlier files", "deleted_accounts": "of those who are gone"}
+NOT_IN_THE_FILE = {
+    "data_exports": "earlier files",
+    "deleted_accounts": "of those who are gone",
+    "factor_tries": "a count of the last minutes",
+    "recovery_codes": "secrets, kept as prints",
+    "totp_seeds": "secrets, kept encrypted",
+}
 
 
 def made(user: User) -> DataExport:

@@ -381,14 +381,6 @@ def test_an_operator_takes_everything_from_an_account_whose_owner_lost_it(
     assert inside.log_in(user.email).headers["Location"] == "/numbers"
 
 
-def test_deleting_an_account_takes_its_factors_along(app: Flask, user: User, seed: str) -> None:
-    give_codes(app, user)
-    with transaction():
-        db.session.execute(text("DELETE FROM users WHERE id = :id"), {"id": user.id})
-    assert db.session.scalar(text("SELECT count(*) FROM totp_seeds")) == 0
-    assert db.session.scalar(text("SELECT count(*) FROM recovery_codes")) == 0
-
-
 # ── Admins
 
 
