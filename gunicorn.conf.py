@@ -16,7 +16,8 @@ def _setting(name: str, default: str) -> str:
 
 bind = f"{_setting('HOST', '127.0.0.1')}:{_setting('PORT', '8000')}"
 workers = int(_setting("WEB_WORKERS", "2"))
-loglevel = _setting("LOG_LEVEL", "INFO").lower()
+# gunicorn's own DEBUG is the address of every request, and so mailed tokens.
+loglevel = _setting("LOG_LEVEL", "INFO").lower().replace("debug", "info")
 worker_class = "gevent"
 worker_connections = 5000
 preload_app = False

@@ -106,6 +106,8 @@ def _start(
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start the server and wait until it answers; another port if the wanted one is snatched in between."""
     settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "timezone=UTC", "log_timezone=UTC"]
+    # Statements that fail stand in its log otherwise, with the addresses and messages in them.
+    settings += ["log_min_error_statement=panic", "log_error_verbosity=terse"]
     settings += [] if durable else _THROWAWAY
     for attempt in range(3):
         port = free_port(access.port if attempt == 0 else None)

@@ -4,6 +4,7 @@ config      every setting                        db          transaction(), the 
 production  what it refuses to start with        strength    whether a secret can be guessed
 admission   which requests come in at all        headers     what answers tell the browser
 limits      how often what may be done           health      for whoever watches the processes
+crashes     what an outside service is told of our errors
 extensions  Flask extensions, instances          errors      what a person may be told
 money       amounts                              filters     how amounts, numbers and times are shown
 language    in which language and zone           mail        one function per e-mail
@@ -32,7 +33,7 @@ DATABASE_TIMEOUTS = {  # milliseconds
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
-    from namaskah import admission, commands, errors, extensions, filters, headers, language, limits, live
+    from namaskah import admission, commands, crashes, errors, extensions, filters, headers, language, limits, live
     from namaskah import config as settings
     from namaskah.account import export_views
     from namaskah.auth import links, sessions
@@ -43,7 +44,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app = Flask(__name__)
     app.config.update(settings.load() if config is None else config)
     app.config.update(_derived(app.config))
-    _report_crashes(app)
+    crashes.report_to(app.config["SENTRY_DSN"])
     admission.register_admission(app)
     db.init_app(app)
     extensions.migrate.init_app(app, db, compare_type=True)
@@ -93,6 +94,7 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
             "max_overflow": 0,
             "pool_timeout": 15,
             "pool_pre_ping": True,
+            "hide_parameters": True,
             # No statement of ours needs longer; a forgotten transaction must not hold its locks.
             "connect_args": {"options": " ".join(f"-c {name}={ms}" for name, ms in DATABASE_TIMEOUTS.items())},
         },
@@ -121,13 +123,6 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
         "COMPRESS_ALGORITHM": ["br", "gzip"],
         "COMPRESS_BR_LEVEL": 5,
     }
-
-
-def _report_crashes(app: Flask) -> None:
-    if app.config["SENTRY_DSN"]:
-        import sentry_sdk
-
-        sentry_sdk.init(dsn=app.config["SENTRY_DSN"], send_default_pii=False, max_request_body_size="never")
 
 
 def _register_blueprints(app: Flask) -> None:

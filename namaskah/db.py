@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, event
+from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -72,3 +73,20 @@ def violated(error: IntegrityError) -> str | None:
     """Name of the constraint that a statement ran into."""
     diagnostics: Any = getattr(error.orig, "diag", None)
     return getattr(diagnostics, "constraint_name", None)
+
+
+@event.listens_for(Engine, "handle_error")
+def _say_less(context: ExceptionContext) -> None:
+    """Errors end up in logs, and PostgreSQL's quote the row they are about: a message, an address, a token. What is
+    left names the error, the constraint and where it was; `violated()` still finds all of it."""
+    error: Any = context.original_exception
+    code = getattr(error, "pgcode", None)
+    if not code:
+        return
+    # Class 22: what was sent does not fit its type. The sentence repeats it.
+    sentence = "" if code.startswith("22") else error.diag.message_primary
+    where = (error.diag.table_name, error.diag.column_name, error.diag.constraint_name)
+    said = " ".join(part for part in (code, sentence, *where) if part)
+    error.args = (said,)
+    if context.sqlalchemy_exception is not None:
+        context.sqlalchemy_exception.args = (f"({type(error).__name__}) {said}",)

@@ -103,12 +103,17 @@ def _fault(error: Exception) -> Response:
     current_app.logger.exception("unhandled error at %s", request.endpoint, exc_info=error)
     # What went wrong may have left a broken transaction, and the error page reads who is logged in.
     db.session.rollback()
-    return _answer(
-        500,
-        _title(500),
-        money=_("Your money is safe: whatever was half done is finished or taken back by itself."),
-        what_to_do=_advice(500),
-    )
+    said = {
+        "money": _("Your money is safe: whatever was half done is finished or taken back by itself."),
+        "what_to_do": _advice(500),
+    }
+    try:
+        return _answer(500, _title(500), **said)
+    except Exception as second:  # the last resort: what is broken may be what every page is made of
+        current_app.logger.error("the page about it failed too: %s", type(second).__name__)
+        db.session.rollback()
+        g._login_user = AnonymousUserMixin()
+        return _answer(500, _title(500), **said, page="errors/busy.html")
 
 
 def _answer(
@@ -120,6 +125,9 @@ def _answer(
     what_to_do: str = "",
     page: str = "errors/error.html",
 ) -> Response:
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "access", None) == "signed":
+        return make_response("", status)  # a program reads the status alone
     template = "errors/_error.html" if request.headers.get("HX-Request") else page
     html = render_template(template, code=status, title=title, message=message, money=money, what_to_do=what_to_do)
     return make_response(html, status)
@@ -140,7 +148,10 @@ def _title(status: int) -> str:
 
 def _advice(status: int) -> str:
     return {
+        400: _("What came here was not complete. Go back, load the page again and repeat it. Nothing was charged."),
+        403: _("Nothing was done. If you think that is a mistake, write to us."),
         404: _("The address may be mistyped, or what it named is gone. Your money is where it was."),
+        405: _("Go back and use the page's own buttons. Nothing was done."),
         413: _("Send less at once. Nothing was done."),
         503: _("Try again in a minute. Nothing was charged."),
     }.get(status, _("Try again. If it stays like this, write to us and say when it happened.") if status >= 500 else "")

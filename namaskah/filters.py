@@ -13,7 +13,7 @@ from typing import Any
 
 import phonenumbers
 from babel import Locale, dates, numbers, units
-from flask import Flask, current_app, url_for
+from flask import Flask, current_app, request, url_for
 from flask_babel import get_locale, get_timezone
 from flask_babel import gettext as _
 from jinja2 import pass_context
@@ -170,6 +170,13 @@ def static(path: str) -> str:
     return url_for("static", filename=path, v=_fingerprint(file, 0 if in_production else file.stat().st_mtime_ns))
 
 
+def here() -> str:
+    """Where a choice of language or theme leads back to: this page, unless its address holds a secret."""
+    if "token" in {*(request.view_args or {}), *request.args}:
+        return "/"
+    return request.full_path.rstrip("?")
+
+
 def register_filters(app: Flask) -> None:
     """Give the templates everything above, and what each page says about itself."""
     shown = (money, money_text, phone, phone_text, clock, moment, moment_text, day, left, seconds_text, percent, count)
@@ -177,6 +184,7 @@ def register_filters(app: Flask) -> None:
     app.jinja_env.filters.update({show.__name__: _for_the_reader(show) for show in (*shown, *named)})
     app.jinja_env.globals.update(
         static=static,
+        here=here,
         languages=list(LANGUAGES),
         policy_version=app.config["POLICY_VERSION"],
         policy_day=date.fromisoformat(app.config["POLICY_VERSION"]),

@@ -8,8 +8,11 @@ from typing import Any
 
 from procrastinate import App
 from procrastinate.contrib.sqlalchemy import SQLAlchemyPsycopg2Connector
+from sqlalchemy import text
 
-from namaskah.db import db, require_transaction
+from namaskah.db import db, require_transaction, transaction
+
+FAILED_KEPT_DAYS = 7
 
 # Defers only, over the caller's connection; the worker has an App of its own with the asynchronous driver.
 _deferrer = App(connector=SQLAlchemyPsycopg2Connector())
@@ -22,3 +25,19 @@ def defer(name: str, **arguments: Any) -> None:
     """
     require_transaction()
     _deferrer.configure_task(name, allow_unknown=True, connection=db.session.connection()).defer(**arguments)
+
+
+def forget_ended_due() -> int:
+    """Remove jobs that were given up a week ago; returns how many. Those that were done are removed at once. A letter
+    that could never be sent holds an address and a link."""
+    with transaction():
+        removed = db.session.execute(
+            text("""
+                DELETE FROM procrastinate_jobs WHERE status NOT IN ('todo', 'doing') AND NOT EXISTS (
+                    SELECT FROM procrastinate_events
+                    WHERE job_id = procrastinate_jobs.id AND at > now() - make_interval(days => :days)
+                ) RETURNING id
+            """),
+            {"days": FAILED_KEPT_DAYS},
+        )
+        return len(removed.all())

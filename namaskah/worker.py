@@ -13,9 +13,10 @@ from typing import Any
 
 from flask import Flask
 from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
-from namaskah import mail
+from namaskah import jobs, mail
 from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
@@ -48,6 +49,7 @@ SCHEDULE = (
     Every(600, email_changes.drop_old_due),
     Every(600, exports.remove_old_due),
     Every(600, erasing.erase_late_due),
+    Every(600, jobs.forget_ended_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
@@ -67,6 +69,15 @@ JOBS_AT_ONCE = 4
 LAST_JOB_SECONDS = 8
 LAST_TURN_SECONDS = 10
 RESTART_SECONDS = 2
+
+
+def _only_named(self: Job) -> Any:
+    return {"id": self.id, "task_name": self.task_name}
+
+
+# The queue writes every job it begins, fails or ends into the log, arguments and all: letters, links and addresses.
+Job.call_string = property(lambda job: f"{job.task_name}[{job.id}]")  # type: ignore[method-assign]
+Job.log_context = _only_named  # type: ignore[method-assign]
 
 
 def run(app: Flask) -> None:

@@ -19,6 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "http": set(),
     "db": set(),
     "extensions": set(),
+    "crashes": set(),
     "strength": set(),
     "production": {"strength"},
     "config": {"money", "production"},
@@ -71,7 +72,7 @@ ROOMS: dict[str, set[str]] = {
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
     "admin": {"auth", "db", "money", "numbers", "wallet"},
-    "worker": {"account", "auth", "db", "mail", "numbers", "wallet"},
+    "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "wallet"},
     "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "wallet", "worker"},
     # a program of its own
     "sandbox": set(),
