@@ -48,7 +48,10 @@ def lint(name: str, sql: str) -> bool:
         f"--exclude={','.join(EXCLUDED)}",
         f"--stdin-filepath={name}",
     ]
-    return subprocess.run([SQUAWK, *options], input=sql, text=True, check=False).returncode == 0
+    judged = subprocess.run([SQUAWK, *options], input=sql, text=True, check=False, capture_output=True)
+    if judged.returncode:
+        print(judged.stdout, judged.stderr)
+    return judged.returncode == 0
 
 
 def main() -> int:
