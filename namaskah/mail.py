@@ -82,6 +82,11 @@ def factor_notice(user: User, what: Any, device: str, address: str) -> None:
     _notice(user, what, device, address)
 
 
+def account_closed(user: User) -> None:
+    """We have closed the account, for breaking the rules."""
+    _leave("account_closed", user)
+
+
 def account_deleted(user: User) -> None:
     """The last letter to an address: call it before the address is erased."""
     _leave("account_deleted", user, at=datetime.now(UTC))

@@ -241,6 +241,7 @@ def ban(user: User, actor: str, reason: str) -> None:
     with transaction():
         user.banned_at = datetime.now(UTC)
         sessions.end_all(user)
+        mail.account_closed(user)
         audit.record("banned", user.id, actor, reason=reason)
 
 

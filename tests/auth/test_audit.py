@@ -43,8 +43,11 @@ def test_logging_in_and_out_and_failing_are_written_down(browser: Browser, app: 
         assert audit.breaks() == []
 
 
-def test_a_ban_says_who_and_why(app: Flask, alice: User) -> None:
+def test_a_ban_says_who_and_why(app: Flask, alice: User, letters: Callable[[str], list[dict[str, str]]]) -> None:
     accounts.ban(alice, "operator:ada", "resold numbers")
+    [letter] = letters(alice.email)
+    assert letter["subject"] == "Your account at Namaskah is closed"
+    assert "resold" not in letter["text"], "our own words are not for the letter"
     accounts.unban(alice, "operator:ada", "was a mistake")
     closed, opened = reversed(audit.history(alice))
     assert (closed.kind, closed.actor, closed.details) == ("banned", "operator:ada", {"reason": "resold numbers"})
