@@ -1,5 +1,6 @@
 """The audit log: it grows, it is chained, and nobody changes it unseen."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
