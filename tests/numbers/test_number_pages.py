@@ -253,6 +253,18 @@ def test_every_state_has_its_page(browser: FlaskClient, alice: User, control: Co
     assert all(f"/activations/{activation.id}" in history for activation in made.values())
 
 
+def test_a_message_without_a_code_after_one_with_a_code_has_its_page(
+    browser: FlaskClient, waiting: Activation, control: Control
+) -> None:
+    control.sms(waiting.provider_name, waiting.provider_ref or "", "Your code is 482913")
+    control.sms(waiting.provider_name, waiting.provider_ref or "", "Welcome aboard!")
+    db.session.rollback()
+    shop.poll(waiting.provider_name)
+    shown = page(browser, f"/activations/{waiting.id}")
+    assert "Welcome aboard!" in shown
+    assert "<title>● 482 913" in shown
+
+
 def test_cancel_gives_the_money_back_and_says_so(browser: FlaskClient, alice: User, waiting: Activation) -> None:
     assert where(post(browser, f"/activations/{waiting.id}/cancel")) == f"/activations/{waiting.id}"
     assert fresh(waiting).state == "cancelled"
