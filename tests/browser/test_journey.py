@@ -57,7 +57,7 @@ def confirm(page: Page, stand: Stand, email: str) -> None:
 def log_in(page: Page, email: str, password: str) -> None:
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     expect(page.get_by_role("heading", name="Wallet")).to_be_visible()
 
 

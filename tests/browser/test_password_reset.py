@@ -66,7 +66,7 @@ def show_and_hide(page: Page) -> None:
 def log_in(page: Page, email: str, password: str) -> None:
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
 
 
 def test_another_address(visit: Visit, stand: Stand, device: str) -> None:

@@ -159,6 +159,6 @@ def test_a_session_that_ended_comes_back_to_where_it_was(visit: Visit, stand: St
     stand.send_sms(bought)
     page.get_by_label("E-mail").fill(buyer.email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     expect(page).to_have_url(where)
     code_shows(page)

@@ -21,7 +21,7 @@ def test_from_opening_an_account_to_the_code(page: Page, stand: Stand, watch: Wa
     confirm(page, stand, email)
     page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     top_up(page)
     choose(page)
     page.locator(".is-open button", has_text="Buy for").click()
