@@ -88,7 +88,7 @@ def web(stand: Stand, application: str = "wsgi:app", processes: int = 2) -> Iter
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until and server.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/login", timeout=5).close()

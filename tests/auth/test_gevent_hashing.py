@@ -1,4 +1,4 @@
-"""A hash takes some 30 ms; under gevent nobody else may wait for it."""
+"""A hash takes some 200 ms; under gevent nobody else may wait for it."""
 
 import subprocess
 import sys
