@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 from flask_login import current_user, logout_user
 
 from namaskah import limits
-from namaskah.auth import accounts, attempts, blueprint, credentials, password_rule, passwords, sessions
+from namaskah.auth import accounts, attempts, blueprint, credentials, devices, password_rule, passwords, sessions
 from namaskah.auth.access import customer, me, public
 from namaskah.auth.password_forms import AddressForm, ChangePasswordForm, NewPasswordForm
 from namaskah.auth.second_factor import factors
@@ -57,6 +57,7 @@ def reset_password(token: str) -> ResponseReturnValue:
         logout_user()
         sessions.clear_cookie()
     session.pop("reset_email", None)
+    devices.remember(user)  # so that a stranger's failures do not keep the owner waiting here
     flash(_("Your new password works from now on, and you are logged out everywhere. Log in with it."), "success")
     return redirect(url_for("auth.login"), 303)
 

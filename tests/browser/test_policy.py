@@ -89,8 +89,8 @@ def test_nothing_of_what_is_written_runs_even_without_the_policy(
             "(field, text) => { field.type = 'text'; field.value = text; }", payload
         )
         page.locator("main [name=password]").fill("wrong horse river")
-        page.evaluate("document.querySelector('main form').submit()")
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.evaluate("document.querySelector('main form').submit()")
         stand.reset()
     page.wait_for_timeout(300)
     assert ran == []
