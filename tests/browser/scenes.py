@@ -152,7 +152,7 @@ def _activations(stand: Stand, user: User) -> Iterator[tuple[str, Activation]]:
     # The worker would settle it in a minute.
     yield "in doubt", _change(_buy(user), attempt_at="now() + interval '1 hour'")
     with patch.object(activations, "_try_providers"):
-        yield "buying", _change(_buy(user), due_at="now() + interval '1 hour'")
+        yield "buying", _change(_buy(user), due_at="now() + interval '1 hour'", attempt_at="now() + interval '1 hour'")
     stand.sell_at("herosms")
     queued = _buy(user)
     closing.cancel(queued)
