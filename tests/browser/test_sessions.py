@@ -49,7 +49,7 @@ def test_a_page_that_shows_a_refused_form_leads_back_to_the_form(visit: Visit, s
     there.goto("/wallet")
     there.get_by_label("Or another amount").fill("1")
     frames: list[object] = []
-    there.on("websocket", lambda socket: socket.on("framereceived", frames.append))
+    there.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
     there.get_by_role("button", name="Go to payment").click()
     expect(there.get_by_role("alert")).to_be_visible()
     for _wait in range(100):
