@@ -83,7 +83,12 @@ def test_the_page_comes_back_by_itself_when_the_server_restarts(
     second = serve(stand, workers=1, port=first.port)
     try:
         expect(page.locator("#cards")).to_have_text(f"all of {alice}", timeout=15_000)
-        live.publish(alice, "card", 7)
+        # The new process may not be listening yet: a real page is sent everything once it does.
+        for _push in range(30):
+            live.publish(alice, "card", 7)
+            if page.locator("#card-7").get_attribute("data-of") == str(alice):
+                break
+            page.wait_for_timeout(300)
         expect(page.locator("#card-7")).to_have_attribute("data-of", str(alice))
     finally:
         second.stop()
