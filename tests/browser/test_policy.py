@@ -2,6 +2,7 @@
 without it."""
 
 import secrets
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -67,10 +68,14 @@ def trap(page: Page) -> list[str]:
     ran: list[str] = []
     page.expose_function("x9", lambda *_arguments: ran.append("x9 was called"))
     page.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
-    page.on(
-        "request", lambda request: ran.append(request.url) if "evil" in request.url or "/x9" in request.url else None
-    )
+    page.on("request", lambda request: ran.append(request.url) if _is_theirs(request.url) else None)
     return ran
+
+
+def _is_theirs(url: str) -> bool:
+    """Whether only a payload leads there: our own search carries payloads in its question."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").endswith("evil.example") or "/x9" in parts.path
 
 
 def test_nothing_of_what_is_written_runs_even_without_the_policy(
