@@ -21,7 +21,7 @@ run: $(INSTALLED) $(TRANSLATED) ## start everything here; PORT=8100 chooses the 
 test: lint tests ## lint, then the whole test suite with its coverage
 
 tests: $(INSTALLED) $(TRANSLATED) ## the test suite alone
-	@$(BIN)/python -m pytest -n 2 -m "not soak" --cov --cov-report=term
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" --cov --cov-report=term
 
 lint: $(INSTALLED) css-check translations-check migrations-check ## style, types, templates, migrations, secrets, freshness of what is compiled
 	@$(BIN)/ruff check

@@ -137,8 +137,9 @@ def test_production_takes_good_secrets(changes: dict[str, str]) -> None:
     config.load(GOOD | changes)
 
 
+@pytest.mark.no_cover
 def test_random_secrets_are_hardly_ever_called_weak() -> None:
-    made = [make(size) for _ in range(2000) for make, size in ((secrets.token_urlsafe, 48), (secrets.token_hex, 16))]
+    made = [make(size) for _ in range(500) for make, size in ((secrets.token_urlsafe, 48), (secrets.token_hex, 16))]
     assert [secret for secret in made if strength.weakness(secret)] == []
 
 

@@ -186,6 +186,7 @@ PIECES = [
 TEXTS = st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, st.one_of(st.none(), st.text(max_size=20)), st.sampled_from([None, "whatsapp", "1688", "unheard-of"]))
 def test_any_text_gives_none_or_characters_of_the_text(
