@@ -104,7 +104,12 @@ def log_out() -> None:
             db.session.execute(delete(Session).where(Session.id == row.id))
             audit.record("logout", user.id)
         live.publish(user.id, "session")
+    # Other tabs are led to the log-in form at this moment: with one token for all, whichever page answers last, the
+    # form still counts.
+    token = session.get("csrf_token")
     clear_cookie()
+    if token:
+        session["csrf_token"] = token
     logout_user()
     after_this_request(_empty_browser)
 

@@ -1,5 +1,6 @@
 """Logging in and out, and what a log-in cookie is worth."""
 
+import re
 import time
 from collections.abc import Callable
 
@@ -93,6 +94,23 @@ def test_logging_out_takes_the_memory_along(browser: Browser, user: User) -> Non
     answer = browser.submit("/logout", page="/account")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     assert not browser.sees_account()
+
+
+def test_a_tab_led_to_the_log_in_while_another_logs_out_can_send_it(browser: Browser, user: User) -> None:
+    """The other tab's answer and its next page come after the form was loaded, and set the cookie once more."""
+    browser.log_in(user.email)
+    browser.get("/account")
+    cookie = browser.client.get_cookie("session")
+    browser.submit("/logout", page="/account")
+    after = browser.client.get_cookie("session")
+    assert cookie and after
+    browser.client.set_cookie("session", cookie.value)
+    form = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', browser.get("/login").text)
+    browser.client.set_cookie("session", after.value)
+    browser.get("/")
+    assert form
+    answer = browser.post("/login", data={"csrf_token": form[1], "email": user.email, "password": PASSWORD})
+    assert answer.status_code == 303
 
 
 def test_a_ban_works_at_once_and_is_told_only_to_who_knows_the_password(
