@@ -106,10 +106,7 @@ def log_out() -> None:
         live.publish(user.id, "session")
     # Other tabs are led to the log-in form at this moment: with one token for all, whichever page answers last, the
     # form still counts.
-    token = session.get("csrf_token")
-    clear_cookie()
-    if token:
-        session["csrf_token"] = token
+    clear_cookie(but="csrf_token")
     logout_user()
     after_this_request(_empty_browser)
 
@@ -202,9 +199,9 @@ def note_seen(response: Response) -> Response:
     return response
 
 
-def clear_cookie() -> None:
-    """Empty the browser's own part of a session, but for what belongs to the browser."""
-    kept = {name: session[name] for name in KEPT_IN_COOKIE if name in session}
+def clear_cookie(but: str = "") -> None:
+    """Empty the browser's own part of a session, but for what belongs to the browser and the entry `but`."""
+    kept = {name: session[name] for name in (*KEPT_IN_COOKIE, but) if name in session}
     session.clear()
     session.update(kept)
 

@@ -27,9 +27,12 @@ class Browser:
 
     def submit(self, path: str, *, page: str = "", headers: dict[str, str] | None = None, **data: str) -> TestResponse:
         """Open `page` (else `path` itself), then send its form."""
-        token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', self.get(page or path).text)
-        protected = {"csrf_token": token[1]} if token else {}
-        return self.post(path, data=protected | data, headers=headers)
+        return self.post(path, data=self.protection(page or path) | data, headers=headers)
+
+    def protection(self, page: str) -> dict[str, str]:
+        """What the forms of this page send along."""
+        token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', self.get(page).text)
+        return {"csrf_token": token[1]} if token else {}
 
     def log_in(self, email: str, password: str = PASSWORD, **options: Any) -> TestResponse:
         return self.submit("/login", email=email, password=password, **options)

@@ -3,7 +3,7 @@ by axe's whole book, nothing sticking out, nothing cut off, no complaint of the 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from flask import Flask
@@ -19,6 +19,10 @@ from tests.browser.stand import DESKTOP, PHONE, Stand, Visit, Watch
 
 GROUPS = ("visitor", "member", "live", "safe", "newcomer", "secured", "unverified", "admin")
 DIRECTIONS = {"en": "ltr", "ar": "rtl"}
+LOOKS: tuple[tuple[str, Literal["light", "dark"], dict[str, Any]], ...] = (
+    ("desktop", "light", DESKTOP),
+    ("phone", "dark", PHONE),
+)
 
 # What reaches over the edge of the screen, or is cut off by a box that hides what does not fit.
 _STICKING_OUT = """() => {
@@ -108,9 +112,9 @@ def look_at(page: Page, name: str, colours: bool = True) -> list[str]:
     """What is wrong with the page as it stands: on a desk by day, on a phone by night, and the colours of the desk by
     night if wanted (they are the same in every language)."""
     faults = []
-    for device, light, options in (("desktop", "light", DESKTOP), ("phone", "dark", PHONE)):
+    for device, light, options in LOOKS:
         page.set_viewport_size(options["viewport"])
-        page.emulate_media(color_scheme=light)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=light)
         sticking_out: Any = page.evaluate(_STICKING_OUT)
         faults += [f"{device}: {fault}" for fault in sticking_out]
         faults += [f"{device} {light}: {fault}" for fault in violations(page)]
