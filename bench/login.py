@@ -1,15 +1,16 @@
 """How much log-ins slow everything else down: `/health/live` alone, and while people log in without a pause.
 
-    python -m bench.login [--seconds 8] [--parallel 8]
+    python -m bench.login [--seconds 20] [--parallel 8]
 
 Hashing a password is meant to be slow; it must not make the pages slow. Each log-in is a whole one: its page, its form,
-the right password, from an address of its own, as behind a proxy. Under half a minute.
+the right password, from an address of its own, as behind a proxy. Under a minute.
 """
 
 import argparse
 import http.client
 import re
 import secrets
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -24,11 +25,13 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 
 WANTED = 3.0
+SWITCH = 0.0005  # seconds: those who log in are threads of the one who measures, and must not hold it up
 PAUSE = 0.005  # seconds between two questions: whoever asks without one measures a queue of its own making
 
 
 def main() -> None:
     asked = _arguments()
+    sys.setswitchinterval(SWITCH)
     with stand() as ground:
         ground.environment["PROXY_HOPS"] = "1"
         password = secrets.token_urlsafe(12)
@@ -55,7 +58,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What log-ins cost everybody else.")
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--parallel", type=int, default=8)
     return parser.parse_args()
 

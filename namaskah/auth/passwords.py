@@ -1,13 +1,15 @@
 """Passwords as they are kept: how they are hashed, and what that may cost. Which are refused: password_rule.
 
-A hash takes some 200 ms of a core and PASSWORD_MEMORY_MIB of memory, so each process makes a few at once and lets the
-others wait.
+A hash takes some 200 ms of a core and PASSWORD_MEMORY_MIB of memory, so each process makes a few at once, lets the
+others wait, and gives way to everything else it does.
 """
 
+import os
+import sys
+import threading
 import unicodedata
 from collections.abc import Callable
 from functools import cache
-from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
 from argon2 import PasswordHasher
@@ -15,6 +17,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from flask import current_app
 from flask_babel import gettext as _
 from gevent import get_hub, monkey
+from gevent.threadpool import ThreadPool
 
 from namaskah.errors import UserError
 
@@ -25,6 +28,7 @@ MEMORY_MIB = 64
 AT_ONCE = 1
 # Whoever has waited so long for a turn is better told to come back.
 WAIT_SECONDS = 10
+LOWEST_PRIORITY = 19
 
 Result = TypeVar("Result")
 
@@ -73,9 +77,24 @@ def _in_turn(work: Callable[..., Result], *arguments: Any) -> Result:
     if not turns.acquire(timeout=WAIT_SECONDS):
         raise TooManyLogIns(_("Very many people are logging in just now. Nothing was done; try again in a minute."))
     try:
-        return beside_the_loop(work, *arguments)
+        return _giving_way(work, *arguments)
     finally:
         turns.release()
+
+
+def _giving_way(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Under gevent, in a thread that the system runs when no page wants the core. It cannot be raised again without
+    special rights, so these threads do nothing else."""
+    if not monkey.is_module_patched("threading"):
+        return work(*arguments)
+    result: Result = _hash_threads(get_hub()).apply(_with_lowest_priority, (work, *arguments))
+    return result
+
+
+def _with_lowest_priority(work: Callable[..., Result], *arguments: Any) -> Result:
+    if sys.platform == "linux":  # elsewhere it is the whole process that has a priority
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+    return work(*arguments)
 
 
 def _verify(stored: str, password: str) -> bool:
@@ -99,8 +118,13 @@ def _hasher_of(memory_mib: int) -> PasswordHasher:
 
 
 @cache
-def _turns(count: int) -> BoundedSemaphore:
-    return BoundedSemaphore(count)
+def _turns(count: int) -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(count)
+
+
+@cache
+def _hash_threads(hub: Any) -> ThreadPool:
+    return ThreadPool(_setting("PASSWORD_HASHES_AT_ONCE", AT_ONCE), hub=hub)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A hash takes some 200 ms; under gevent nobody else may wait for it."""
+"""A hash takes some 200 ms; under gevent nobody else may wait for it, nor for the core it runs on."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROGRAM = """
 from gevent import monkey; monkey.patch_all()
-import time, gevent
+import os, time, gevent
 from namaskah.auth import passwords
 passwords.hashed("warm up")
 gaps = []
@@ -19,7 +19,8 @@ ticker = gevent.spawn(tick)
 stored = passwords.hashed("purple tuba river")
 assert passwords.matches(stored, "purple tuba river")
 ticker.kill()
-print(len(gaps))
+priorities = [os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/proc/self/task")]
+print(len(gaps), os.getpriority(os.PRIO_PROCESS, os.getpid()), max(priorities))
 """
 
 
@@ -27,4 +28,6 @@ def test_the_loop_turns_while_a_password_is_hashed() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 5
+    turns, ours, lowest = map(int, done.stdout.split())
+    assert turns >= 5
+    assert lowest == 19 > ours

@@ -37,7 +37,7 @@ def test_production_refuses_hashes_that_are_too_cheap(settings: dict[str, str], 
 def test_only_so_many_hashes_are_made_at_once(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     at_work, most = 0, 0
     lock = threading.Lock()
-    really = passwords.beside_the_loop
+    really = passwords._giving_way
 
     def counted(work: object, *arguments: object) -> object:
         nonlocal at_work, most
@@ -50,7 +50,7 @@ def test_only_so_many_hashes_are_made_at_once(app: Flask, monkeypatch: pytest.Mo
             with lock:
                 at_work -= 1
 
-    monkeypatch.setattr(passwords, "beside_the_loop", counted)
+    monkeypatch.setattr(passwords, "_giving_way", counted)
     monkeypatch.setitem(app.config, "PASSWORD_HASHES_AT_ONCE", 2)
     assert len(together(app, 12, lambda: passwords.hashed("purple tuba river"))) == 12
     assert most == 2
