@@ -29,6 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "headers": set(),
     "jobs": {"db"},
     "numbers.directory": set(),  # names of services and countries, from files
+    # papers: built from plain values
+    "papers": set(),
     # providers: built from plain values
     "providers": set(),
     "providers.base": set(),
