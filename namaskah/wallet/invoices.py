@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from flask import current_app
 from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction
@@ -80,8 +81,8 @@ def included_tax(total_minor: int, rate: int) -> int:
 
 
 def issue_missing_due(limit: int = 20) -> int:
-    """Worker: issue the receipts of top-ups that were credited without, by the release before receipts; dated today, for
-    what was paid then. Sends no letters. Returns how many were issued."""
+    """Worker: issue the receipts of top-ups that were credited without, by the release before receipts. They are dated
+    today, for what was paid then; no letters are sent. Returns how many were issued."""
     due = db.session.scalars(select(ReceiptDue.top_up_id).order_by(ReceiptDue.top_up_id).limit(limit)).all()
     db.session.rollback()
     for top_up_id in due:
@@ -128,7 +129,12 @@ def set_buyer_details(user: User, *, name: str, company: str, address: str, tax_
     """What stands on receipts from now on; those that were issued stay as they are."""
     with transaction():
         user.name = name
-        db.session.merge(BuyerDetails(user_id=user.id, company=company, address=address, tax_id=tax_id))
+        details = {"company": company, "address": address, "tax_id": tax_id}
+        db.session.execute(
+            pg_insert(BuyerDetails)
+            .values(user_id=user.id, **details)
+            .on_conflict_do_update(index_elements=["user_id"], set_=details)
+        )
 
 
 def _insert(top_up: TopUp, **values: object) -> Invoice:

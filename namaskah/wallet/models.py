@@ -1,4 +1,4 @@
-"""Ledger, top-ups, receipts and what the gateway told us. The rules that keep ledger and receipts right are in PostgreSQL
+"""Ledger, top-ups, receipts and what the gateway told us. What keeps ledger and receipts right is in PostgreSQL
 (migrations)."""
 
 from datetime import date, datetime

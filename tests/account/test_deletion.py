@@ -266,7 +266,7 @@ def test_nobody_is_written_to_any_more(app: Flask, alice: User) -> None:
     deletion.delete(alice, 1_000_000)
     letters_sent()
     with transaction():
-        topups.mail.top_up_paid(fresh(alice), 100, 100)
+        topups.mail.top_up_paid(fresh(alice), 100, 100, "NK-2026-000001")
     assert db.session.scalar(text("SELECT count(*) FROM procrastinate_jobs")) == 0
 
 
