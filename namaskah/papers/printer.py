@@ -3,6 +3,7 @@
 It takes some 200 ms of a core, and 4 ms more for each row of a table: in a web process do it beside the loop.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 FONTS = Path(__file__).parent / "fonts"
 WORD_JOINER = 0x2060
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells each table of each font it cuts
 
 # Millimetres of an A4 page; letters are measured in points.
 WIDTH, HEIGHT, MARGIN, FOOT, GAP = 210.0, 297.0, 18.0, 22.0, 6.0

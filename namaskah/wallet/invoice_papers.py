@@ -33,7 +33,7 @@ def worded(invoice: Invoice) -> Wording:
     is_receipt = invoice.kind == "receipt"
     return Wording(
         name=kind_name(invoice.kind),
-        parties=[(_("From"), _seller_lines(invoice)), (_("To"), _buyer_lines(invoice))],
+        parties=[(_("Seller"), _seller_lines(invoice)), (_("Buyer"), _buyer_lines(invoice))],
         facts=[
             (_("Date"), day(invoice.issued_on)),
             (_("Paid on"), day(invoice.paid_on)),

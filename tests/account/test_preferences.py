@@ -46,5 +46,5 @@ def test_a_name_stays_text_on_the_page_and_in_the_receipt(app: Flask, enter: Ope
 
 def test_the_page_leads_to_everything_about_the_account(enter: Open, alice: User) -> None:
     page = enter(alice).get("/account").text
-    for path in ("security", "sessions", "export", "delete"):
+    for path in ("billing", "security", "sessions", "export", "delete"):
         assert f'href="/account/{path}"' in page
