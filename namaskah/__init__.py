@@ -10,10 +10,11 @@ money       amounts                              filters     how amounts, number
 language    in which language and zone           mail        one function per e-mail
 http        outbound calls and their three ends  jobs        work that must follow a commit
 worker      what runs in the background          commands    what the flask command can do
+papers/     what is printed as PDF
 live/       push to the page                     serving     what gunicorn's workers need
 
 auth/       accounts and access                  account/    choices, devices, export, deletion
-wallet/     ledger and top-ups                   pages/      public pages
+wallet/     ledger, top-ups and receipts         pages/      public pages
 numbers/    catalogue, activations, messages     providers/  one file per upstream protocol
 admin/      the operator's page                  api/        webhooks in
 sandbox/    a separate app that plays providers and Paystack for development and tests
@@ -145,6 +146,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.numbers import views as _number_views
     from namaskah.pages import components
     from namaskah.pages import views as _page_views
+    from namaskah.wallet import invoice_views as _invoice_views
     from namaskah.wallet import views as _wallet_views
 
     for blueprint in (

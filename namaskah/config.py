@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from zoneinfo import available_timezones
 
 from namaskah import production
 from namaskah.money import MINOR_DIGITS
+from namaskah.papers.paper import unprintable
 
 REQUIRED = object()
 
@@ -111,6 +113,29 @@ def currency(value: str) -> str:
     return value
 
 
+def printable(value: str) -> str:
+    """What stands on receipts; ';' begins a new line. At most 300 characters."""
+    found = "\n".join(filter(None, (line.strip() for line in value.split(";"))))
+    if strange := unprintable(found):
+        raise ValueError(f"receipts cannot show {' '.join(strange)}")
+    if len(found) > 300:
+        raise ValueError("at most 300 characters are wanted")
+    return found
+
+
+def percent(value: str) -> int:
+    """'7.5' as hundredths of a percent: 750."""
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,2})?", value) or Decimal(value) > 100:
+        raise ValueError("a percentage up to 100 with at most two decimals is wanted, as in 7.5")
+    return int(Decimal(value) * 100)
+
+
+def zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("a time zone is wanted, as in Africa/Lagos")
+    return value
+
+
 def database_url(value: str) -> str:
     """SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3; our web processes speak psycopg2."""
     if not re.match(r"postgres(ql)?(\+psycopg2)?://", value):
@@ -156,6 +181,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TOP_UP_MAX_MINOR", integer, 20_000_000, "largest top-up, in minor units"),
     Setting("PAYSTACK_SECRET_KEY", text, "", "Paystack's secret key; top-ups are closed without it"),
     Setting("PAYSTACK_BASE_URL", web_url, "https://api.paystack.co", "Paystack's API, or the sandbox's"),
+    # Receipts: what was issued keeps what was set then
+    Setting("SELLER_NAME", printable, "Namaskah", "who sells, as it stands on receipts"),
+    Setting("SELLER_ADDRESS", printable, "", "the seller's address; a semicolon begins a new line"),
+    Setting("SELLER_TAX_ID", printable, "", "the seller's tax or registration number, with its name: TIN 1234-5678"),
+    Setting("SELLER_TIMEZONE", zone, "Africa/Lagos", "whose calendar dates receipts, and whose years number them"),
+    Setting("TAX_RATE", percent, 0, "percent of tax that is contained in each payment, as in 7.5; 0: no tax line"),
+    Setting("TAX_NAME", printable, "VAT", "what that tax is called"),
     # Providers
     Setting("FIVESIM_TOKEN", text, "", "5sim's API key (5sim protocol); the provider is off without it"),
     Setting("FIVESIM_BASE_URL", web_url, "https://5sim.net/v1", "5sim's API, or the sandbox's"),
@@ -221,6 +253,8 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
             faults.append("BASE_URL must start with https in production")
         if values.get("PASSWORD_MEMORY_MIB", 64) < 12:
             faults.append("PASSWORD_MEMORY_MIB is below 12: passwords would be guessed too fast from a stolen database")
+    if len(values.get("TAX_NAME", "")) > 40:
+        faults.append("TAX_NAME is longer than 40 characters")
     if min(values.get("PASSWORD_MEMORY_MIB", 64), values.get("PASSWORD_HASHES_AT_ONCE", 1)) < 1:
         faults.append("PASSWORD_MEMORY_MIB and PASSWORD_HASHES_AT_ONCE are 1 at least")
     if values.get("SECRET_KEY") in values.get("SECRET_KEYS_OLD", ()):

@@ -52,16 +52,13 @@ NO_BREAK = "\u00a0"
 def money_text(amount_minor: int, sign: bool = False) -> str:
     """₦1,550 or −₦1,550.50: decimals only where there are some. `sign` puts a plus before what is above zero."""
     currency = current_app.config["WALLET_CURRENCY"]
-    digits = MINOR_DIGITS[currency]
-    whole = amount_minor % 10**digits == 0
-    figure = numbers.format_decimal(
-        Decimal(abs(amount_minor)).scaleb(-digits),
-        format=None if whole else "#,##0." + "0" * digits,
-        locale=_locale(),
-    )
-    before = MINUS if amount_minor < 0 else "+" if sign and amount_minor > 0 else ""
-    symbol = SIGNS[currency]
-    return before + symbol + (NO_BREAK if symbol.isalpha() else "") + figure
+    has_decimals = amount_minor % 10 ** MINOR_DIGITS[currency] != 0
+    return ("+" if sign and amount_minor > 0 else "") + _amount(amount_minor, currency, has_decimals)
+
+
+def exact_money(amount_minor: int, currency: str) -> str:
+    """₦1,550.00, with its decimals always: for papers, whose currency is the one they were written in."""
+    return _amount(amount_minor, currency, has_decimals=True)
 
 
 def money(amount_minor: int, sign: bool = False) -> Markup:
@@ -191,6 +188,17 @@ def register_filters(app: Flask) -> None:
         support_email=app.config["SUPPORT_EMAIL"],
     )
     app.context_processor(_about_the_page)
+
+
+def _amount(amount_minor: int, currency: str, has_decimals: bool) -> str:
+    digits = MINOR_DIGITS[currency]
+    figure = numbers.format_decimal(
+        Decimal(abs(amount_minor)).scaleb(-digits),
+        format="#,##0." + "0" * digits if has_decimals else None,
+        locale=_locale(),
+    )
+    symbol = SIGNS[currency]
+    return (MINUS if amount_minor < 0 else "") + symbol + (NO_BREAK if symbol.isalpha() else "") + figure
 
 
 def _for_the_reader(show: Callable[..., str]) -> Callable[..., str]:

@@ -92,11 +92,13 @@ def account_deleted(user: User) -> None:
     _leave("account_deleted", user, at=datetime.now(UTC))
 
 
-def top_up_paid(user: User, amount_minor: int, balance_minor: int) -> None:
-    """Money has arrived: the amount and the balance after it, in minor units of the wallet's currency."""
+def top_up_paid(user: User, amount_minor: int, balance_minor: int, receipt: str) -> None:
+    """Money has arrived: the amount and the balance after it, in minor units of the wallet's currency, and the number
+    of the receipt."""
     with reading_as(user):
         amount, balance = money_text(amount_minor), money_text(balance_minor)
-    _leave("top_up_paid", user, name=user.name, amount=amount, balance=balance)
+    link = _page(f"wallet/invoices/{receipt}")
+    _leave("top_up_paid", user, name=user.name, amount=amount, balance=balance, receipt=receipt, receipt_link=link)
 
 
 def send(to: str, subject: str, text: str, html: str) -> None:

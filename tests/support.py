@@ -30,7 +30,8 @@ from namaskah.db import db, transaction
 from namaskah.numbers import checks as number_checks
 from namaskah.sandbox import Sandbox
 from namaskah.wallet import checks as wallet_checks
-from namaskah.wallet import ledger
+from namaskah.wallet import invoices, ledger
+from namaskah.wallet.models import Invoice, TopUp
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "namaskah_test_template"
@@ -167,6 +168,23 @@ def make_user(email: str, *, money: int = 0, verified: bool = True, role: str = 
         if money:
             ledger.adjust(user.id, f"test:{user.id}", money, "test", "money to spend in a test")
     return user
+
+
+def make_receipt(user: User, paid_minor: int = 250_000, **more: Any) -> Invoice:
+    """A top-up of this user that has been credited, with its receipt."""
+    now = datetime.now(UTC)
+    top_up = TopUp(
+        reference=f"NK-{secrets.token_hex(10)}",
+        user_id=user.id,
+        key=secrets.token_hex(16),
+        amount_minor=paid_minor,
+        **({"currency": "NGN", "state": "paid", "paid_minor": paid_minor, "settled_at": now} | more),
+    )
+    with transaction():
+        db.session.add(top_up)
+        db.session.flush()
+        ledger.top_up(user.id, f"top_up:{top_up.reference}", paid_minor)
+        return invoices.issue_receipt(top_up)
 
 
 class Visitor(FlaskClient):

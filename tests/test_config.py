@@ -29,6 +29,11 @@ def test_a_plain_postgresql_address_means_our_driver() -> None:
     assert config.load(GOOD)["DATABASE_URL"] == f"postgresql+psycopg2://me:{PASSWORD}@db/numbers"
 
 
+def test_seller_and_tax_are_read_as_receipts_show_them() -> None:
+    found = config.load(GOOD | {"SELLER_ADDRESS": "2 Broad Street ; Lagos;", "TAX_RATE": "7.5"})
+    assert (found["SELLER_ADDRESS"], found["TAX_RATE"], found["TAX_NAME"]) == ("2 Broad Street\nLagos", 750, "VAT")
+
+
 def test_all_faults_are_told_together() -> None:
     with pytest.raises(config.ConfigError) as error:
         config.load({"PORT": "eight", "ENVIRONMENT": "live", "FX_RATES": "USD=0"})
@@ -54,6 +59,12 @@ def test_all_faults_are_told_together() -> None:
         ({"SMS_ACTIVATE_PROVIDERS": "Hero SMS=https://hero.example"}, "'Hero SMS'"),
         ({"SMS_ACTIVATE_PROVIDERS": f"{'n' * 25}=https://hero.example"}, f"'{'n' * 25}'"),
         ({"FX_RATES": "USD=many"}, "FX_RATES"),
+        ({"TAX_RATE": "7.555"}, "TAX_RATE"),
+        ({"TAX_RATE": "101"}, "TAX_RATE"),
+        ({"TAX_NAME": "V" * 41}, "TAX_NAME"),
+        ({"SELLER_NAME": "王 Ltd"}, "receipts cannot show 王"),
+        ({"SELLER_ADDRESS": "a" * 301}, "SELLER_ADDRESS"),
+        ({"SELLER_TIMEZONE": "Lagos"}, "SELLER_TIMEZONE"),
         ({"MARGIN_PERCENT": "3", "MIN_MARGIN_PERCENT": "5"}, "MIN_MARGIN_PERCENT"),
     ],
 )

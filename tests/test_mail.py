@@ -34,7 +34,7 @@ def test_a_letter_outside_a_transaction_is_refused(app: Flask, alice: User) -> N
 
 def test_a_paid_top_up_says_both_amounts(app: Flask, alice: User) -> None:
     with transaction():
-        mail.top_up_paid(alice, 200_000, 1_200_050)
+        mail.top_up_paid(alice, 200_000, 1_200_050, "NK-2026-000001")
     [letter] = waiting(alice.email)
     assert "₦2,000" in letter["subject"]
     for part in (letter["text"], letter["html"]):

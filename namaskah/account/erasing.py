@@ -15,13 +15,23 @@ from namaskah.wallet.models import GatewayEvent, TopUp
 
 # Tables that name an account by `user_id` → what becomes of their rows. A test fails for a table that is in neither.
 ERASED = (
-    *("data_exports", "email_changes", "factor_tries", "favourites", "passkeys", "recovery_codes", "sessions"),
+    *(
+        "buyer_details",
+        "data_exports",
+        "email_changes",
+        "factor_tries",
+        "favourites",
+        "passkeys",
+        "recovery_codes",
+        "sessions",
+    ),
     "totp_seeds",
 )
 KEPT = {
     "activations": "what was sold: service, country, number and price, under the account's number",
     "audit_events": "what happened, without where it came from: the chain must hold",
     "deleted_accounts": "that it was deleted",
+    "invoices": "receipts and credit notes as they were issued, name and all: the law wants them whole",
     "ledger_accounts": "the books",
     "policy_acceptances": "which rules were accepted when, without the address on the network",
     "top_ups": "what came in, by the gateway's reference",

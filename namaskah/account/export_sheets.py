@@ -15,6 +15,7 @@ from flask_babel import LazyString
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select, select
+from sqlalchemy.orm import aliased
 
 from namaskah.auth import audit
 from namaskah.auth.models import AuditEvent, EmailChange, PolicyAcceptance, Session, User
@@ -24,7 +25,7 @@ from namaskah.language import reading_as
 from namaskah.money import MINOR_DIGITS
 from namaskah.numbers.models import Activation, Favourite, Message
 from namaskah.wallet import statement
-from namaskah.wallet.models import GatewayEvent, TopUp
+from namaskah.wallet.models import BuyerDetails, GatewayEvent, Invoice, TopUp
 
 LARGEST = 20 * 2**20  # bytes of the whole file: a row of this size is read and written in a breath
 AT_ONCE = 500
@@ -114,6 +115,22 @@ def _top_ups(user: User) -> Query:
     )  # fmt: skip
 
 
+def _receipts(user: User) -> Query:
+    row, receipt = Invoice, aliased(Invoice)
+    return (
+        select(
+            row.kind, row.year, row.number, row.issued_on, row.paid_on, row.currency, row.total_minor, row.tax_minor,
+            row.tax_name, row.tax_rate, row.seller, row.buyer, row.language, receipt.year.label("receipt_year"),
+            receipt.number.label("receipt_number"),
+        ).outerjoin(receipt, receipt.id == row.receipt_id).where(row.user_id == user.id).order_by(row.id)
+    )  # fmt: skip
+
+
+def _buyer(user: User) -> Query:
+    row = BuyerDetails
+    return select(row.company, row.address, row.tax_id).where(row.user_id == user.id)
+
+
 def _payments(user: User) -> Query:
     row = GatewayEvent
     return (
@@ -157,6 +174,8 @@ SHEETS = (
     Sheet("security", _l("What happened to your account"), _history),
     Sheet("statement", _l("Every movement of your money, newest first"), _statement),
     Sheet("top-ups", _l("Payments you began, and what became of them"), table(_top_ups)),
+    Sheet("receipts", _l("Receipts and credit notes, as they were issued"), table(_receipts)),
+    Sheet("buyer", _l("What stands on your receipts"), table(_buyer)),
     Sheet("payments", _l("What Paystack told us about your payments, as it came"), table(_payments)),
     Sheet("activations", _l("The numbers you bought"), table(_activations)),
     Sheet("messages", _l("The messages that came to them"), table(_messages)),

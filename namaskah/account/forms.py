@@ -11,16 +11,29 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, Field, HiddenField, SelectChoice, SelectField, StringField  # type: ignore[attr-defined]
-from wtforms.validators import Length
+from wtforms import (  # type: ignore[attr-defined]
+    BooleanField,
+    Field,
+    HiddenField,
+    SelectChoice,
+    SelectField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.validators import Length, ValidationError
 
 from namaskah.language import DEFAULT, LANGUAGES
+from namaskah.papers.paper import unprintable
 
 # Zones are named for places in these; the rest are aliases of old and offsets.
 AREAS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
 
+MOST_LINES = 6  # of an address
+
 # Control and format characters, line and paragraph ends, private use, and what is no character.
 HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"}
+
+JOINERS = "\u200c\u200d"  # Hindi, Persian and others are spelled with them
 
 TIMEZONES = sorted(name for name in available_timezones() if name.partition("/")[0] in AREAS or name == "UTC")
 
@@ -55,8 +68,20 @@ def _old_names() -> dict[str, list[str]]:
     return names
 
 
+def one_line(text: str | None) -> str:
+    """What can be seen of a text: no control characters, no marks that turn it around; those that join letters stay."""
+    shown = (
+        letter if unicodedata.category(letter) not in HIDDEN or letter in JOINERS else " " for letter in text or ""
+    )
+    return " ".join("".join(shown).split())
+
+
+def _at_most(count: int) -> Length:
+    return Length(max=count, message=_l("Use at most %(max)d characters."))
+
+
 class PreferencesForm(FlaskForm):  # type: ignore[misc]
-    name = StringField(_l("Name"), [Length(max=80, message=_l("Use at most 80 characters."))])
+    name = StringField(_l("Name"), [_at_most(80)])
     language = SelectField(_l("Language"), choices=[SelectChoice(code, name) for code, name in LANGUAGES])
     timezone = SelectField(_l("Time zone"), choices=timezone_choices)
     theme = SelectField(
@@ -67,9 +92,41 @@ class PreferencesForm(FlaskForm):  # type: ignore[misc]
     receipt_letters = BooleanField(_l("A receipt by e-mail for each top-up"))
 
     def validate_name(self, field: Field) -> None:
-        """One line of what can be seen: no control characters, no marks that turn the text around."""
-        shown = "".join(letter if unicodedata.category(letter) not in HIDDEN else " " for letter in field.data or "")
-        field.data = " ".join(shown.split())
+        field.data = one_line(field.data)
+
+
+class BillingForm(FlaskForm):  # type: ignore[misc]
+    """What stands on receipts of the buyer. All of it may be empty, and all of it can be printed."""
+
+    company = StringField(_l("Company"), [_at_most(120)])
+    name = StringField(_l("Name"), [_at_most(80)])
+    address = TextAreaField(_l("Address"), [_at_most(300)])
+    tax_id = StringField(_l("Tax number"), [_at_most(40)])
+
+    def validate_company(self, field: Field) -> None:
+        _make_printable(field)
+
+    def validate_name(self, field: Field) -> None:
+        _make_printable(field)
+
+    def validate_tax_id(self, field: Field) -> None:
+        _make_printable(field)
+
+    def validate_address(self, field: Field) -> None:
+        _make_printable(field)
+        if field.data.count("\n") >= MOST_LINES:
+            raise ValidationError(_("Use at most %(lines)s lines.", lines=MOST_LINES))
+
+
+def _make_printable(field: Field) -> None:
+    field.data = "\n".join(filter(None, (one_line(line) for line in (field.data or "").splitlines())))
+    if strange := unprintable(field.data):
+        raise ValidationError(
+            _(
+                "Receipts cannot show %(letters)s. They show Latin, Greek, Cyrillic, Arabic and Devanagari letters.",
+                letters=" ".join(strange[:10]),
+            )
+        )
 
 
 class DeleteForm(FlaskForm):  # type: ignore[misc]

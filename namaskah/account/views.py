@@ -7,9 +7,10 @@ from flask_babel import refresh
 
 from namaskah import limits
 from namaskah.account import blueprint
-from namaskah.account.forms import PreferencesForm
+from namaskah.account.forms import BillingForm, PreferencesForm
 from namaskah.auth import accounts
 from namaskah.auth.access import customer, me
+from namaskah.wallet import invoices
 
 
 @blueprint.get("/account")
@@ -39,3 +40,19 @@ def save() -> ResponseReturnValue:
     refresh()
     flash(_("Saved."), "success")
     return redirect(url_for("account.show"), 303)
+
+
+@blueprint.route("/account/billing", methods=["GET", "POST"])
+@customer
+@limits.limit("preferences", limits.account)
+def billing() -> ResponseReturnValue:
+    form, status = BillingForm(obj=invoices.buyer_details(me().id), name=me().name), 200
+    if form.is_submitted():
+        if form.validate():
+            invoices.set_buyer_details(
+                me(), **{name: form[name].data for name in ("name", "company", "address", "tax_id")}
+            )
+            flash(_("Saved. It stands on every receipt from now on."), "success")
+            return redirect(url_for("account.billing"), 303)
+        status = 422
+    return render_template("account/billing.html", form=form), status

@@ -1,7 +1,9 @@
-"""Ledger, top-ups and the gateway that brings money in. A customer's balance is the sum of the ledger's entries.
+"""Ledger, top-ups, receipts and the gateway that brings money in. A customer's balance is the sum of the ledger's
+entries.
 
 ledger moves money · topups lets it in · events is what the gateway says by itself · paystack speaks to it ·
-statement explains · checks proves. What money is spent on is unknown here: an opaque reference, "activation:7".
+invoices issues receipts, invoice_papers words them · statement explains · checks proves. What money is spent on is
+unknown here: an opaque reference, "activation:7".
 """
 
 from flask import Blueprint

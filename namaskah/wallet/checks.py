@@ -1,6 +1,7 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
-Numbered as in the project's list of money invariants; those about activations stand with the activations.
+Numbered as in the project's list of money invariants, R for receipts; those about activations stand with the
+activations.
 """
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
@@ -96,6 +97,44 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
                       WHERE t.kind = 'top_up') AS c
             ON c.reference = 'top_up:' || p.reference
          WHERE (p.user_id, p.paid_minor) IS DISTINCT FROM (c.user_id, c.amount)
+        """,
+    ),
+    (
+        "R1",
+        "receipts and credit notes of a year are numbered without a gap, and dates run with the numbers",
+        """
+        SELECT year, number, place, issued_on, day_before, last
+          FROM (SELECT i.year, i.number, row_number() OVER in_order AS place, i.issued_on,
+                       lag(i.issued_on) OVER in_order AS day_before, y.last,
+                       count(*) OVER (PARTITION BY i.year) AS issued
+                  FROM invoices i LEFT JOIN invoice_years y ON y.year = i.year
+                WINDOW in_order AS (PARTITION BY i.year ORDER BY i.number)) AS numbered
+         WHERE number <> place OR issued_on < day_before OR last IS DISTINCT FROM issued
+        """,
+    ),
+    (
+        "R2",
+        "a paid top-up has one receipt, of what was paid, or is due one, and a receipt its paid top-up",
+        """
+        SELECT p.reference, p.paid_minor, r.id AS receipt_id, r.total_minor, d.top_up_id AS due
+          FROM (SELECT * FROM top_ups WHERE state = 'paid') AS p
+          FULL JOIN (SELECT * FROM invoices WHERE kind = 'receipt') AS r ON r.top_up_id = p.id
+          LEFT JOIN receipts_due d ON d.top_up_id = p.id
+         WHERE CASE WHEN d.top_up_id IS NOT NULL THEN r.id IS NOT NULL
+                    ELSE (p.user_id, p.paid_minor, p.currency)
+                         IS DISTINCT FROM (r.user_id, r.total_minor, r.currency) END
+        """,
+    ),
+    (
+        "R3",
+        "credit notes take back no more than their receipt, nor more tax",
+        """
+        SELECT r.id AS receipt_id, r.total_minor, r.tax_minor, sum(c.total_minor) AS credited, sum(c.tax_minor) AS tax
+          FROM invoices c JOIN invoices r ON r.id = c.receipt_id
+         GROUP BY r.id
+        HAVING sum(c.total_minor) > r.total_minor OR sum(c.tax_minor) > r.tax_minor
+            OR sum(c.total_minor) = r.total_minor AND sum(c.tax_minor) <> r.tax_minor
+            OR bool_or((c.top_up_id, c.user_id, c.currency) IS DISTINCT FROM (r.top_up_id, r.user_id, r.currency))
         """,
     ),
 )

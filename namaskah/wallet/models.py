@@ -1,9 +1,24 @@
-"""Ledger, top-ups and what the gateway told us. The rules that keep the ledger right are in PostgreSQL (migrations)."""
+"""Ledger, top-ups, receipts and what the gateway told us. What keeps ledger and receipts right is in PostgreSQL
+(migrations)."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, String, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    DateTime,
+    FetchedValue,
+    ForeignKey,
+    Identity,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -148,3 +163,89 @@ class GatewayEvent(Base):
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     handled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     outcome: Mapped[str | None] = mapped_column(String(64))
+
+
+class BuyerDetails(Base):
+    """What a customer wants to stand on receipts, beside the account's name. Copied into each as it is issued."""
+
+    __tablename__ = "buyer_details"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    company: Mapped[str] = mapped_column(String(120), server_default="")
+    address: Mapped[str] = mapped_column(String(300), server_default="")
+    tax_id: Mapped[str] = mapped_column(String(40), server_default="")
+
+
+INVOICE_KINDS = ("receipt", "credit_note")
+
+
+class Invoice(Base):
+    """A receipt for a top-up, or a credit note for money that went back. Never changed, never deleted.
+
+    PostgreSQL numbers them as they are inserted, without a gap in a year, and dates run with the numbers. Amounts are
+    above zero in both kinds; the tax is part of the total. `seller` and `buyer` are copies of what was known then.
+    Insert with no ON CONFLICT: a document that is then left out would take its number with it.
+    """
+
+    __tablename__ = "invoices"
+    __table_args__ = (
+        UniqueConstraint("year", "number"),
+        Index("uq_invoices_receipt", "top_up_id", unique=True, postgresql_where=text("kind = 'receipt'")),
+        Index("ix_invoices_user_id_id", "user_id", "id"),
+        CheckConstraint(one_of("kind", INVOICE_KINDS), name="kind"),
+        CheckConstraint("year = extract(year FROM issued_on)", name="year"),
+        CheckConstraint("total_minor > 0 AND tax_minor BETWEEN 0 AND total_minor", name="amounts"),
+        CheckConstraint(
+            "(kind = 'credit_note') = (receipt_id IS NOT NULL)"
+            " AND (kind = 'credit_note') = (refund_reference IS NOT NULL)",
+            name="credit_note",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    year: Mapped[int] = mapped_column()
+    number: Mapped[int] = mapped_column(BigInteger, FetchedValue())
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    top_up_id: Mapped[int] = mapped_column(ForeignKey("top_ups.id"))
+    receipt_id: Mapped[int | None] = mapped_column(ForeignKey("invoices.id"), index=True)
+    refund_reference: Mapped[str | None] = mapped_column(String(100), unique=True)
+    issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), FetchedValue())
+    # Days of the seller's calendar; the year is of the first.
+    issued_on: Mapped[date] = mapped_column(Date)
+    paid_on: Mapped[date] = mapped_column(Date)
+    language: Mapped[str] = mapped_column(String(12))
+    currency: Mapped[str] = mapped_column(String(3))
+    total_minor: Mapped[int] = mapped_column(BigInteger)
+    tax_minor: Mapped[int] = mapped_column(BigInteger)
+    tax_rate: Mapped[int] = mapped_column()  # hundredths of a percent; 0: no tax line
+    tax_name: Mapped[str] = mapped_column(String(40))
+    seller: Mapped[dict[str, str]] = mapped_column(JSONB)
+    buyer: Mapped[dict[str, str]] = mapped_column(JSONB)
+
+    top_up: Mapped[TopUp] = relationship()
+    receipt: Mapped["Invoice | None"] = relationship(remote_side=[id])
+
+    @property
+    def full_number(self) -> str:
+        """As people write it: NK-2026-000001."""
+        return f"NK-{self.year}-{self.number:06d}"
+
+
+class InvoiceYear(Base):
+    """The last number given in a year, and its day. Locked from then until the commit: numbers are given one by one."""
+
+    __tablename__ = "invoice_years"
+
+    year: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last: Mapped[int] = mapped_column(BigInteger)
+    last_on: Mapped[date] = mapped_column(Date)
+
+
+class ReceiptDue(Base):
+    """A paid top-up without a receipt: PostgreSQL enters it as it becomes paid and takes it out as the receipt is
+    issued, usually within one transaction. What is left, because older code credited it, the worker issues."""
+
+    __tablename__ = "receipts_due"
+
+    top_up_id: Mapped[int] = mapped_column(ForeignKey("top_ups.id"), primary_key=True)

@@ -15,6 +15,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import Row, select
 
 from namaskah.db import db
+from namaskah.wallet import invoices
 from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
 
 PAGE = 25
@@ -52,7 +53,8 @@ REFUNDED = _l("%(what)s: refunded")
 
 @dataclass(frozen=True)
 class StatementRow:
-    """One line. Amounts are signed minor units; `entry_id` is the place in the list, for paging."""
+    """One line. Amounts are signed minor units; `entry_id` is the place in the list, for paging; `receipt` is the
+    number of a top-up's."""
 
     entry_id: int
     kind: str
@@ -61,6 +63,7 @@ class StatementRow:
     balance_after_minor: int
     activation_id: str | None
     top_up_reference: str | None
+    receipt: str | None
     text: str
 
 
@@ -129,6 +132,9 @@ def _lines(user_id: int, kinds: tuple[str, ...], before: int | None, after: int 
 def _rows(lines: list[Line]) -> list[StatementRow]:
     subjects = _subjects({line.reference for line in lines})
     ends = _ends({line.reference for line in lines if line.kind == "hold"})
+    receipts = invoices.receipt_numbers(
+        reference for line in lines if line.kind == "top_up" and (reference := _id_of(line.reference, "top_up"))
+    )
     return [
         StatementRow(
             entry_id=line.id,
@@ -137,7 +143,8 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             amount_minor=line.amount,
             balance_after_minor=line.balance_after,
             activation_id=_id_of(line.reference, "activation"),
-            top_up_reference=_id_of(line.reference, "top_up"),
+            top_up_reference=(top_up := _id_of(line.reference, "top_up")),
+            receipt=receipts.get(top_up or ""),
             text=_sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note),
         )
         for line in lines

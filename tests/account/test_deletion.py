@@ -14,13 +14,14 @@ from namaskah.auth.models import AuditEvent, Session, User
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, closing
 from namaskah.numbers.models import Activation, Message
+from namaskah.papers.printer import printed
 from namaskah.providers.base import Sms
-from namaskah.wallet import events, ledger, topups
+from namaskah.wallet import events, invoice_papers, invoices, ledger, topups
 from namaskah.wallet.models import LedgerTransaction
 from tests.account import life
 from tests.account.conftest import Open
 from tests.auth.people import Browser
-from tests.support import make_user, open_session
+from tests.support import make_receipt, make_user, open_session
 
 DEVICE = "Canary-Phone/1"
 
@@ -266,7 +267,7 @@ def test_nobody_is_written_to_any_more(app: Flask, alice: User) -> None:
     deletion.delete(alice, 1_000_000)
     letters_sent()
     with transaction():
-        topups.mail.top_up_paid(fresh(alice), 100, 100)
+        topups.mail.top_up_paid(fresh(alice), 100, 100, "NK-2026-000001")
     assert db.session.scalar(text("SELECT count(*) FROM procrastinate_jobs")) == 0
 
 
@@ -317,3 +318,17 @@ def test_a_list_that_is_none_is_refused_whole(app: Flask, alice: User) -> None:
     assert (answer.exit_code, "line 3" in answer.output) == (1, True)
     assert fresh(alice).deleted_at is None
     assert db.session.scalar(select(func.count()).select_from(DeletedAccount)) == 0
+
+
+def test_receipts_stay_whole_and_nowhere_else_is_anything_of_them(app: Flask, enter: Open, alice: User) -> None:
+    invoices.set_buyer_details(
+        alice, name="Canary Obi", company="Canary Ltd", address="1 Canary Road", tax_id="canary-9"
+    )
+    receipt = make_receipt(alice)
+    before = printed(invoice_papers.paper(receipt))
+    assert set(tables_with("canary")["canary"]) == {"users", "buyer_details", "invoices"}
+    assert delete(enter(alice), alice) == 303
+    letters_sent()
+    assert tables_with("canary", "alice@example.com") == {"canary": ["invoices"]}
+    db.session.expire_all()
+    assert printed(invoice_papers.paper(receipt)) == before

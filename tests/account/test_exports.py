@@ -27,8 +27,10 @@ from tests.support import Installation, installation, wait_until
 IN_THE_FILE = {
     "activations": "activations",
     "audit_events": "security",
+    "buyer_details": "buyer",
     "email_changes": "new-address",
     "favourites": "favourites",
+    "invoices": "receipts",
     "ledger_accounts": "statement",
     "passkeys": "passkeys",
     "policy_acceptances": "rules",

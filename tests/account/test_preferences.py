@@ -38,7 +38,7 @@ def test_a_name_stays_text_on_the_page_and_in_the_receipt(app: Flask, enter: Ope
     browser.submit("/account", name="<b>Ada</b>", **CHOICES)
     assert "&lt;b&gt;Ada&lt;/b&gt;" in browser.get("/account").text
     with transaction():
-        mail.top_up_paid(fresh(alice), 100_000, 200_000)
+        mail.top_up_paid(fresh(alice), 100_000, 200_000, "NK-2026-000001")
     letter = db.session.scalars(text("SELECT args FROM procrastinate_jobs WHERE task_name = 'send_mail'")).one()
     assert "Hello &lt;b&gt;Ada&lt;/b&gt;," in letter["html"]
     assert "Hello <b>Ada</b>," in letter["text"]
@@ -46,5 +46,5 @@ def test_a_name_stays_text_on_the_page_and_in_the_receipt(app: Flask, enter: Ope
 
 def test_the_page_leads_to_everything_about_the_account(enter: Open, alice: User) -> None:
     page = enter(alice).get("/account").text
-    for path in ("security", "sessions", "export", "delete"):
+    for path in ("billing", "security", "sessions", "export", "delete"):
         assert f'href="/account/{path}"' in page

@@ -16,7 +16,7 @@ from namaskah.numbers import activations, catalogue, closing
 from namaskah.numbers.activations import receive
 from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
-from namaskah.wallet import topups
+from namaskah.wallet import invoices, topups
 from namaskah.wallet.models import TopUp
 from tests import support
 from tests.browser.stand import CODE, Stand
@@ -62,7 +62,7 @@ def make(stand: Stand) -> Gallery:
                 ("good link", f"/verify-email/{accounts.verification_token(unverified)}"),
                 ("new password", f"/reset-password/{credentials.reset_token(owner)}"),
             ],
-            "member": [*_member_pages(), *_top_ups(owner)],
+            "member": [*_member_pages(), *_top_ups(owner), *_receipts(owner)],
             "live": lives,
             "safe": [
                 ("security", "/account/security"),
@@ -89,6 +89,7 @@ _NEWCOMER = [
     ("history, empty", "/activations"),
     ("wallet, empty", "/wallet"),
     ("statement, empty", "/wallet/statement"),
+    ("receipts, none", "/wallet/invoices"),
 ]
 _SECURED = [
     ("second factor", "/account/second-factor"),
@@ -119,6 +120,8 @@ def _member_pages() -> list[tuple[str, str]]:
         ("wallet, short of money", "/wallet?need=50000"),
         ("statement", "/wallet/statement"),
         ("account", "/account"),
+        ("billing", "/account/billing"),
+        ("receipts", "/wallet/invoices"),
         ("change password", "/account/password"),
         ("another address", "/account/email"),
         ("another address, dead link", "/account/email/expired"),
@@ -237,3 +240,19 @@ def _top_ups(user: User) -> list[tuple[str, str]]:
     with transaction():
         db.session.add_all(rows)
     return [(f"top-up {row.state}", f"{topups.PAGE_PATH}{row.reference}") for row in rows]
+
+
+def _receipts(user: User) -> list[tuple[str, str]]:
+    """A receipt with all there can be on it, a credit note, and the top-up that leads to both."""
+    details = {"company": LONG_WORD[:80], "address": f"{LONG_WORD[:60]}\nLagos", "tax_id": "TIN 1234-5678"}
+    invoices.set_buyer_details(user, name="شركة النور", **details)
+    taxed = {"TAX_RATE": 750, "SELLER_ADDRESS": f"2 Broad Street\n{LONG_WORD[:60]}", "SELLER_TAX_ID": "TIN 9876-5432"}
+    with patch.dict(current_app.config, taxed):
+        receipt = support.make_receipt(user)
+        with transaction():
+            note = invoices.credit_note(receipt.top_up, "refund:gallery", 100_000)
+    return [
+        ("receipt", f"/wallet/invoices/{receipt.full_number}"),
+        ("credit note", f"/wallet/invoices/{note.full_number}"),
+        ("top-up paid", f"{topups.PAGE_PATH}{receipt.top_up.reference}"),
+    ]

@@ -22,7 +22,8 @@ ROOMS: dict[str, set[str]] = {
     "crashes": set(),
     "strength": set(),
     "production": {"strength"},
-    "config": {"money", "production"},
+    "papers": set(),  # from plain values
+    "config": {"money", "papers", "production"},
     "limits": {"extensions"},
     "errors": {"db", "limits"},
     "admission": {"errors"},
@@ -55,7 +56,10 @@ ROOMS: dict[str, set[str]] = {
     # the product, lowest first
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
-    "wallet": {"wallet.paystack", "auth", "auth.models", "db", "errors", "jobs", "limits", "live", "mail", "money"},
+    "wallet": {
+        "wallet.paystack", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live",
+        "mail", "money", "papers",
+    },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
         "numbers.registry", "numbers.directory", "providers.base", "wallet", "auth", "auth.models", "db", "errors",
@@ -65,7 +69,7 @@ ROOMS: dict[str, set[str]] = {
     "health": {"auth", "extensions"},
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
-        "wallet",
+        "papers", "wallet",
     },
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),

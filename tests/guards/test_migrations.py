@@ -29,6 +29,15 @@ LEDGER_TRIGGERS = {
     "ledger_no_delete": {"ledger_accounts"},
     "ledger_guard_account": {"ledger_accounts"},
 }
+INVOICE_TRIGGERS = {
+    "invoice_number": {"invoices"},
+    "invoice_immutable": {"invoices"},
+    "invoice_no_truncate": {"invoices", "invoice_years"},
+    "invoice_guard_year": {"invoice_years"},
+    "invoice_no_delete": {"invoice_years"},
+    "invoice_receipt_due": {"top_ups"},
+}
+OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS
 
 
 @pytest.fixture
@@ -75,12 +84,12 @@ def checks_of(metadata: sa.MetaData) -> set[tuple[str, str]]:
     }
 
 
-def ledger_triggers() -> dict[str, set[str]]:
+def our_triggers() -> dict[str, set[str]]:
     query = "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'O'"
     found: dict[str, set[str]] = {}
     with db.engine.connect() as connection:
         for name, table in connection.execute(sa.text(query)):
-            if name.startswith("ledger_"):
+            if name.startswith(("ledger_", "invoice_")):
                 found.setdefault(name, set()).add(table)
     return found
 
@@ -108,14 +117,14 @@ def test_a_column_or_check_without_a_migration_is_seen(scratch: Flask) -> None:
     assert checks_of(changed) - checks_in_database() == {("users", "ck_users_positive")}
 
 
-def test_the_ledger_is_guarded_by_its_triggers(scratch: Flask) -> None:
-    assert ledger_triggers() == LEDGER_TRIGGERS
+def test_ledger_and_receipts_are_guarded_by_their_triggers(scratch: Flask) -> None:
+    assert our_triggers() == OUR_TRIGGERS
 
 
 def test_a_trigger_that_is_switched_off_is_seen(scratch: Flask) -> None:
     with db.engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE ledger_entries DISABLE TRIGGER ledger_append_only"))
-    assert ledger_triggers() != LEDGER_TRIGGERS
+    assert our_triggers() != OUR_TRIGGERS
 
 
 def test_each_migration_can_be_taken_back_and_done_again(scratch: Flask) -> None:
@@ -129,7 +138,7 @@ def test_each_migration_can_be_taken_back_and_done_again(scratch: Flask) -> None
     upgrade(str(MIGRATIONS))
     assert tables() == full
     assert differences(db.metadata) == []
-    assert ledger_triggers() == LEDGER_TRIGGERS
+    assert our_triggers() == OUR_TRIGGERS
 
 
 def test_there_is_one_line_of_migrations() -> None:

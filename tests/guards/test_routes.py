@@ -18,7 +18,7 @@ from namaskah.extensions import csrf, redis
 from namaskah.numbers import activations
 from namaskah.numbers.models import Offer
 from namaskah.wallet import topups
-from tests.support import log_in, make_user
+from tests.support import log_in, make_receipt, make_user
 
 RULES = {"public", "customer", "verified", "stepped up", "admin", "signed"}
 ACTORS = ("visitor", "carol", "alice", "bob", "banned", "admin")
@@ -91,6 +91,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/account/email/cancel"): "login on on on login on",
     ("GET", "/account/email/<token>"): "login 410 410 410 login 410",
     ("POST", "/account/email/<token>"): "login 410 410 410 login 410",
+    ("GET", "/account/billing"): CUSTOMERS,
+    ("POST", "/account/billing"): "login on on on login on",
     ("GET", "/account/security"): CUSTOMERS,
     ("GET", "/account/sessions"): CUSTOMERS,
     ("GET", "/account/export"): CUSTOMERS,
@@ -105,6 +107,9 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/wallet/top-up/return"): "login 404 on 404 login 404",
     ("GET", "/wallet/top-ups/<reference>"): ALICE_ALONE,
     ("GET", "/wallet/statement"): CUSTOMERS,
+    ("GET", "/wallet/invoices"): CUSTOMERS,
+    ("GET", "/wallet/invoices/<number>"): ALICE_ALONE,
+    ("GET", "/wallet/invoices/<number>.pdf"): ALICE_ALONE,
     ("GET", "/numbers"): ANYBODY,
     ("GET", "/numbers/search"): ANYBODY,
     ("GET", "/numbers/offers"): ANYBODY,
@@ -169,6 +174,7 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
         "int:session_id": str(elsewhere.id),
         "int:export_id": str(export.id),
         "reference": topped.reference,
+        "number": make_receipt(alice).full_number,
         "token": accounts.verification_token(alice),
         "service": offer.service_code,
         "code": "en",

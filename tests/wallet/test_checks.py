@@ -10,6 +10,7 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.wallet import ledger
 from namaskah.wallet.checks import CHECKS
+from tests.support import make_receipt
 
 USER_ACCOUNT = "(SELECT id FROM ledger_accounts WHERE kind = 'user_available' AND user_id = :user)"
 ENTRY = f"(SELECT id FROM ledger_entries WHERE account_id = {USER_ACCOUNT} ORDER BY id LIMIT 1)"
@@ -20,6 +21,22 @@ LONE_CREDIT = """
     SELECT t.id, a.id, CASE a.kind WHEN 'promo' THEN -70 ELSE 70 END FROM t, ledger_accounts a
      WHERE a.kind = 'promo' OR a.kind = 'user_available' AND a.user_id = :user
 """
+CREDIT_NOTE = """
+    INSERT INTO invoices (kind, year, number, user_id, top_up_id, receipt_id, refund_reference, issued_at, issued_on,
+                          paid_on, language, currency, total_minor, tax_minor, tax_rate, tax_name, seller, buyer)
+    SELECT 'credit_note', year, :number, user_id, top_up_id, id, 'refund', issued_at, issued_on - :earlier,
+           paid_on, language, currency, :total, :tax, tax_rate, tax_name, seller, buyer FROM invoices
+"""
+
+
+def credit_note(number: int, total: str, tax: int, earlier: int = 0) -> str:
+    """One more document, `earlier` days before the receipt."""
+    values = {":number": number, ":total": total, ":tax": tax, ":earlier": earlier}
+    statement = CREDIT_NOTE
+    for name, value in values.items():
+        statement = statement.replace(name, str(value))
+    return statement
+
 
 # Invariant, then the statement that breaks it.
 FAULTS = [
@@ -41,6 +58,16 @@ FAULTS = [
     ("I10", LONE_CREDIT.replace(":key", "'a'") + "; INSERT INTO top_ups"
             " (reference, user_id, key, amount_minor, currency, state, paid_minor)"
             " VALUES ('twice', :user, 'key', 70, 'NGN', 'paid', 71)"),
+    ("R1", "UPDATE invoices SET number = 2"),
+    ("R1", "UPDATE invoice_years SET last = 2"),
+    ("R1", credit_note(3, "1", 0)),
+    ("R1", credit_note(2, "1", 0, earlier=1) + "; UPDATE invoice_years SET last = 2"),
+    ("R2", "DELETE FROM invoices"),
+    ("R2", "UPDATE invoices SET total_minor = total_minor - 1"),
+    ("R2", "UPDATE top_ups SET state = 'failed', paid_minor = NULL WHERE state = 'paid'"),
+    ("R2", "INSERT INTO receipts_due SELECT id FROM top_ups WHERE state = 'paid'"),
+    ("R3", credit_note(2, "total_minor + 1", 0)),
+    ("R3", credit_note(2, "1", 1)),
 ]  # fmt: skip
 
 
@@ -54,6 +81,7 @@ def customer(funded: Callable[[int], User]) -> User:
         ledger.capture(user.id, "activation:1", 400)
     with transaction():
         ledger.refund(user.id, "activation:1", 400, "admin", "complaint")
+    make_receipt(user)
     return user
 
 
