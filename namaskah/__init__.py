@@ -16,7 +16,8 @@ live/       push to the page                     serving     what gunicorn's wor
 auth/       accounts and access                  account/    choices, devices, export, deletion
 wallet/     ledger, top-ups and receipts         pages/      public pages
 numbers/    catalogue, activations, messages     providers/  one file per upstream protocol
-admin/      the operator's page                  api/        webhooks in
+admin/      the operator's pages                 api/        webhooks in
+reconciliation/  others' books against ours
 sandbox/    a separate app that plays providers and Paystack for development and tests
 """
 
@@ -132,6 +133,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import export_views as _export_views
     from namaskah.account import security_views as _security_views
     from namaskah.account import views as _account_views
+    from namaskah.admin import reconciliation_views as _reconciliation_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
     from namaskah.auth import email_views as _email_views

@@ -20,6 +20,7 @@ from namaskah.auth.second_factor import factors, totp
 from namaskah.db import db, transaction
 from namaskah.numbers import checks as number_checks
 from namaskah.numbers import pricelists, registry
+from namaskah.reconciliation import findings, runs
 from namaskah.wallet import checks as wallet_checks
 from namaskah.wallet import ledger
 
@@ -70,6 +71,19 @@ def check_ledger() -> None:
         for row in rows[:20]:
             click.echo(f"    {dict(row)}")
     sys.exit(1 if broken else 0)
+
+
+@ledger_group.command("reconcile")
+def reconcile() -> None:
+    """Compare our books with Paystack's and the providers' now; prints what does not agree, silent when all does."""
+    begun = runs.start(_operator())
+    runs.run(begun.id)
+    for side in begun.failed.split():
+        click.echo(f"{side} could not be asked")
+    open_now = findings.open_differences()
+    for each in open_now:
+        click.echo(f"{each.side} {each.subject}: {each.kind}, {each.theirs} there, {each.ours} here ({each.currency})")
+    sys.exit(1 if open_now or begun.failed else 0)
 
 
 @account.command("ban")

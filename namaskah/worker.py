@@ -21,6 +21,7 @@ from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
+from namaskah.reconciliation import runs
 from namaskah.wallet import events, invoices, topups
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ SCHEDULE = (
     Every(600, exports.remove_old_due),
     Every(600, erasing.erase_late_due),
     Every(600, jobs.forget_ended_due),
+    Every(600, runs.start_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
@@ -63,6 +65,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "replace_number": closing.replace_number,
     "handle_gateway_event": events.handle_event,
     "make_export": exports.make,
+    "reconcile": runs.run,
 }
 RETRY = RetryStrategy(max_attempts=9, exponential_wait=3)  # seconds: 3, 9, 27 … the last after about two hours
 JOBS_AT_ONCE = 4

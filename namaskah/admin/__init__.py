@@ -1,5 +1,7 @@
 """The operator's page: what needs a person, and whether the providers are well."""
 
+from decimal import Decimal
+
 from flask import Blueprint
 
 from namaskah.money import MICROS
@@ -11,3 +13,9 @@ blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 def micros(amount: int, currency: str) -> str:
     """A provider's money, given in millionths: "USD 12.3456"."""
     return f"{currency} {amount / MICROS:,.4f}"
+
+
+@blueprint.app_template_filter()
+def scaled(amount: int, scale: int, currency: str) -> str:
+    """An amount with `scale` decimals, in whatever currency somebody else keeps books: "NGN 1,234.50"."""
+    return f"{currency} {Decimal(amount).scaleb(-scale):,.{min(scale, 4)}f}"

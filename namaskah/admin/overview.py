@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 from namaskah.db import db
 from namaskah.numbers import checks as number_checks
 from namaskah.numbers.models import Activation, Provider, StrayOrder
+from namaskah.reconciliation import findings
 from namaskah.wallet import checks as wallet_checks
 from namaskah.wallet import events
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, LedgerEntry, LedgerTransaction, TopUp
@@ -29,6 +30,7 @@ def read() -> dict[str, Any]:
         "mismatched": _newest(select(TopUp).where(TopUp.state == "mismatch"), TopUp.id),
         "unmatched": _newest(select(GatewayEvent).where(_needs_a_person()), GatewayEvent.id),
         "faults": _faults(),
+        "differences": findings.unexplained(),
     }
 
 

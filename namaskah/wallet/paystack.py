@@ -10,13 +10,14 @@ import hmac
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from namaskah import http
 
 DEADLINE_SECONDS = 8.0
+PAGE = 100
 NO_SUCH_REFERENCE = ("transaction reference not found", "transaction id or reference is invalid")
 
 
@@ -122,6 +123,30 @@ class Paystack:
         if status in (400, 404) and reason.lower().rstrip(".") in NO_SUCH_REFERENCE:
             return None
         raise GatewayRefused(reason)
+
+    def list_paid(self, since: datetime, page: str | None = None) -> tuple[list[Payment], str | None]:
+        """Payments that succeeded, of checkouts opened `since` then, newest first, a page at a time: the second value
+        asks for the next one, None at the end.
+
+        Raises GatewayDown or GatewayRefused. Source: GET /transaction with `use_cursor`.
+        """
+        query = {
+            "status": "success",
+            "from": since.astimezone(UTC).isoformat(),
+            "use_cursor": "true",
+            "perPage": str(PAGE),
+        }
+        if page:
+            query["next"] = page
+        status, answer = self._call("GET", f"/transaction?{urlencode(query)}", DEADLINE_SECONDS)
+        rows, meta = answer.get("data"), answer.get("meta")
+        if not _is_yes(status, answer):
+            raise GatewayRefused(_text(answer.get("message"), 200) or f"HTTP {status}")
+        if not isinstance(rows, list):
+            raise GatewayDown("list: no data")
+        following = meta.get("next") if isinstance(meta, dict) else None
+        # At the end it may be the word "null".
+        return [parse_payment(row) for row in rows], str(following) if following not in (None, "", "null") else None
 
     def signature_matches(self, raw_body: bytes, header: str | None) -> bool:
         """Whether `x-paystack-signature` is the lower-case hex HMAC-SHA512 of these very bytes under the secret key."""

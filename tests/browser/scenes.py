@@ -16,6 +16,8 @@ from namaskah.numbers import activations, catalogue, closing
 from namaskah.numbers.activations import receive
 from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
+from namaskah.reconciliation import findings
+from namaskah.reconciliation.findings import Found
 from namaskah.wallet import invoices, topups
 from namaskah.wallet.models import TopUp
 from tests import support
@@ -45,6 +47,8 @@ def make(stand: Stand) -> Gallery:
     secured = stand.person(money=0)
     _give_factors(secured)
     _fill_security(owner)
+    findings.keep("paystack", [Found("paystack", "not_credited", "NK-gallery", "NGN", 2, 150_000, 0)])
+    findings.keep("fivesim", [Found("fivesim", "balance", "fivesim", "USD", 6, 12_345_678, 12_000_000)])
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -73,7 +77,7 @@ def make(stand: Stand) -> Gallery:
             "newcomer": _NEWCOMER,
             "secured": _SECURED,
             "unverified": _UNVERIFIED,
-            "admin": [("admin", "/admin")],
+            "admin": [("admin", "/admin"), ("others' books", "/admin/reconciliation")],
         },
     )
 

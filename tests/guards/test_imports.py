@@ -67,6 +67,9 @@ ROOMS: dict[str, set[str]] = {
     },
     # what stands on all of it
     "health": {"auth", "extensions"},
+    "reconciliation": {
+        "db", "errors", "jobs", "numbers", "numbers.registry", "providers.base", "wallet", "wallet.paystack",
+    },
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
         "papers", "wallet",
@@ -75,9 +78,10 @@ ROOMS: dict[str, set[str]] = {
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
-    "admin": {"auth", "db", "money", "numbers", "wallet"},
-    "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "wallet"},
-    "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "wallet", "worker"},
+    "admin": {"auth", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
+    "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
+    "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "reconciliation", "wallet",
+        "worker"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
