@@ -187,6 +187,9 @@ def without_entries() -> str:
 
 REFUSED = [
     (unbalanced(), "ledger_transaction_sums_to_zero"),
+    ("INSERT INTO ledger_entries (transaction_id, account_id, amount) SELECT max(t.id), max(a.id), 5"
+     " FROM ledger_transactions t, ledger_accounts a WHERE a.kind = 'user_available'",
+     "ledger_transaction_sums_to_zero"),
     (without_entries(), "ledger_transaction_has_entries"),
     ("UPDATE ledger_entries SET amount = amount + 1", "ledger_append_only"),
     ("DELETE FROM ledger_entries", "ledger_append_only"),
@@ -203,6 +206,13 @@ REFUSED = [
         " SELECT 'user_available', max(id), 'USD', 2, 1000 FROM users",
         "ledger_append_only",
     ),
+    ("INSERT INTO ledger_accounts (kind, user_id, currency, scale, balance)"
+     " SELECT kind, user_id, currency, scale, 0 FROM ledger_accounts WHERE kind = 'user_available'",
+     "uq_ledger_accounts_owner"),
+    ("SET LOCAL session_replication_role = replica;"  # the triggers that number the entries sleep
+     " INSERT INTO ledger_entries (transaction_id, account_id, amount, sequence)"
+     " SELECT transaction_id, account_id, 1, sequence FROM ledger_entries WHERE sequence IS NOT NULL LIMIT 1",
+     "uq_ledger_entries_account_id_sequence"),
     ("INSERT INTO ledger_entries (transaction_id, account_id, amount) SELECT max(t.id), max(a.id), 0"
      " FROM ledger_transactions t, ledger_accounts a", "ck_ledger_entries_amount"),
 ]  # fmt: skip

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from namaskah.auth.models import User
-from namaskah.db import db, transaction
+from namaskah.db import db, transaction, violated
 from namaskah.errors import UserError
 from namaskah.wallet import ledger, topups
 from namaskah.wallet.models import TopUp
@@ -365,3 +366,22 @@ def test_an_answer_later_than_the_sweep_still_opens_the_checkout(payer: User, mo
     opened = topups.open_top_up(payer, AMOUNT, secrets.token_hex(16))
     assert (opened.state, opened.gateway_status) == ("opened", None)
     assert opened.checkout_url is not None
+
+
+COPY = """INSERT INTO top_ups (reference, user_id, key, amount_minor, currency)
+          SELECT %s, user_id, %s, amount_minor, currency FROM top_ups WHERE id = :id"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        (COPY % ("reference", "'another key'"), "uq_top_ups_reference"),
+        (COPY % ("'NK-another'", "key"), "uq_top_ups_key"),
+        ("UPDATE top_ups SET state = 'paid' WHERE id = :id", "ck_top_ups_paid"),
+        ("UPDATE top_ups SET paid_minor = amount_minor WHERE id = :id", "ck_top_ups_paid"),
+    ],
+)
+def test_postgresql_refuses(opened: TopUp, statement: str, constraint: str) -> None:
+    with pytest.raises(DBAPIError) as refused, transaction():
+        db.session.execute(text(statement), {"id": opened.id})
+    assert violated(refused.value) == constraint  # type: ignore[arg-type]
