@@ -163,7 +163,7 @@ def _fetch(port: int, path: str, cookie: str) -> None:
 
 
 def _median(work: Callable[[], object], rounds: int) -> float:
-    """Milliseconds, of so many rounds or as many as fit into ten seconds; what is done first, by either process, warms caches and does not count."""
+    """Milliseconds, of so many rounds or of as many as fit into ten seconds. The first warm caches and do not count."""
     times: list[float] = []
     until = time.perf_counter() + 10
     for number in range(rounds + WARM):

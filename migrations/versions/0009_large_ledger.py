@@ -23,6 +23,20 @@ INDEXES = (
 
 
 def upgrade():
+    # Indexes first, each made anew: what breaks off here can be run again. They take longer than a page may.
+    with op.get_context().autocommit_block():
+        op.execute("SET statement_timeout = 0")
+        for name, table, columns, where, more in INDEXES:
+            op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
+            op.create_index(
+                name,
+                table,
+                columns,
+                postgresql_concurrently=True,
+                postgresql_where=sa.text(where) if where else None,
+                postgresql_include=more,
+            )
+        op.execute("RESET statement_timeout")
     op.create_table(
         "ledger_snapshots",
         sa.Column("account_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -34,17 +48,6 @@ def upgrade():
         ),
         sa.PrimaryKeyConstraint("account_id", name=op.f("pk_ledger_snapshots")),
     )
-    with op.get_context().autocommit_block():
-        for name, table, columns, where, more in INDEXES:
-            op.create_index(
-                name,
-                table,
-                columns,
-                postgresql_concurrently=True,
-                postgresql_where=sa.text(where) if where else None,
-                postgresql_include=more,
-                if_not_exists=True,
-            )
 
 
 def downgrade():

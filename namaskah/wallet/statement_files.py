@@ -80,7 +80,11 @@ def paper(user: User, period: Period) -> Paper:
     rows = list(chain.from_iterable(in_pieces(period.span)))
     now = datetime.now(UTC)
     until = day(period.until or now.astimezone(_zone()))
-    days = _("%(first)s to %(last)s", first=day(period.since), last=until) if period.since else _("until %(last)s", last=until)
+    days = (
+        _("%(first)s to %(last)s", first=day(period.since), last=until)
+        if period.since
+        else _("until %(last)s", last=until)
+    )
     account = _("Customer %(number)s", number=user.id)
     came, went = (sum(row.amount_minor for row in rows if (row.amount_minor > 0) is up) for up in (True, False))
     return Paper(
@@ -102,7 +106,9 @@ def paper(user: User, period: Period) -> Paper:
                  Column(_("Balance"), 2, is_amount=True)],
                 [_paper_cells(row) for row in rows] or [["", _("Nothing moved in this period."), "", ""]],
             ),
-            Totals([(_("Came in"), _money(came)), (_("Went out"), _money(went)), (_("Balance after"), _money(closing))]),
+            Totals([
+                (_("Came in"), _money(came)), (_("Went out"), _money(went)), (_("Balance after"), _money(closing)),
+            ]),
         ],
     )  # fmt: skip
 

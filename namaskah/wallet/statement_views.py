@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from flask import Response, abort, flash, make_response, redirect, render_template, request, stream_with_context, url_for
+from flask import (
+    Response,
+    abort,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    stream_with_context,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 
 from namaskah import limits

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
+from namaskah.numbers import activations, catalogue
 from namaskah.wallet import ledger, statement, statement_files
 from tests.support import log_in, make_receipt
 
@@ -107,9 +108,7 @@ def test_a_line_dated_out_of_its_turn_is_on_one_side_of_a_day(browser: FlaskClie
         ({"words": "a" * 81}, "Search for something shorter."),
     ],
 )
-def test_a_filter_that_cannot_be_says_so(
-    browser: FlaskClient, payer: User, asked: dict[str, str], said: str
-) -> None:
+def test_a_filter_that_cannot_be_says_so(browser: FlaskClient, payer: User, asked: dict[str, str], said: str) -> None:
     move(payer, 100, "here")
     answer = browser.get("/wallet/statement", query_string=asked)
     assert answer.status_code == 422 and said in answer.text and "Correction" not in answer.text
@@ -133,8 +132,6 @@ def test_words_find_what_stands_in_a_line(browser: FlaskClient, payer: User) -> 
 
 
 def test_a_bought_number_is_found_by_service_and_country_and_links_to_it(client: FlaskClient, alice: User) -> None:
-    from namaskah.numbers import activations, catalogue
-
     offer = catalogue.offers("telegram", "price")[0]
     bought = activations.buy(alice, "telegram", offer.country, "any", offer.price_minor, "k" * 20)
     browser = log_in(client, alice)
@@ -160,7 +157,7 @@ def test_a_search_ends_after_some_lines_and_goes_on_from_there(
     assert [row.text for row in found.rows] == ["Correction: needle 0"] and not found.is_cut
     back = statement.statement(payer.id, words="needle", after=1)
     assert (back.rows, back.is_cut, back.next_after, back.next_before) == ([], True, 5, 2)
-    assert [row.place for row in statement.statement(payer.id, words="needle", after=5).rows] == [10]
+    assert [row.place for row in statement.statement(payer.id, words="needle", after=6).rows] == [10]
 
 
 def test_the_file_has_every_line_between_two_balances(browser: FlaskClient, payer: User) -> None:
