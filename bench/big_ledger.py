@@ -50,7 +50,8 @@ _STEPS = (
       FROM (SELECT n, CASE n % :share WHEN 0 THEN :heavy ELSE w.user_id END AS user_id,
                    50000 + n % 7 * 1000 AS price, n % 10 < 7 AS got_code,
                    now() - interval '2 hours' - (:count - n) * interval '1 day' * :days / :count AS at
-              FROM generate_series(CAST(1 AS bigint), :count) n JOIN who w ON w.place = n * 7919 % :others) AS purchases
+              FROM generate_series(CAST(1 AS bigint), :count) n
+              JOIN who w ON w.place = n * 7919 % :others) AS purchases
     """,
     """
     INSERT INTO activations (id, user_id, key, service_code, country_code, operator, state, end_reason, price_minor,
@@ -83,7 +84,7 @@ _STEPS = (
     SELECT b.n, b.user_id, b.price, s.step, :first + b.n * 4 + s.step AS id,
            CASE s.step WHEN 0 THEN 'top_up' WHEN 1 THEN 'hold' WHEN 2 THEN 'provider_charge'
                        ELSE CASE WHEN b.got_code THEN 'capture' ELSE 'release' END END AS kind,
-           b.at + CASE s.step WHEN 0 THEN interval '-1 minute' WHEN 3 THEN interval '1 minute' ELSE interval '0' END AS at
+           b.at + interval '1 minute' * CASE s.step WHEN 0 THEN -1 WHEN 3 THEN 1 ELSE 0 END AS at
       FROM bought b, generate_series(0, 3) AS s (step)
      WHERE (s.step <> 0 OR b.k % 50 = 1) AND (s.step <> 2 OR b.n > :count / 2)
     """,

@@ -72,7 +72,7 @@ def _measure(count: int, *, with_plans: bool) -> Measured:
     with shop() as ground:
         ground.environment["DAILY_BUY_LIMIT"] = "5000"
         ground.app.config["DAILY_BUY_LIMIT"] = 5000
-        (heavy, cookie), (light, other_cookie) = customers(ground, 2)
+        (heavy, cookie), (_other, other_cookie) = customers(ground, 2)
         wanted = goods(ground.app, 8)
         started = time.perf_counter()
         fill(ground.app, count, max(count // 5 * 4 // CUSTOMER_HAS, 1), heavy, wanted)
