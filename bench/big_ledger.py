@@ -99,7 +99,8 @@ _STEPS = (
     INSERT INTO ledger_entries (id, transaction_id, account_id, amount, balance_after, sequence)
     OVERRIDING SYSTEM VALUE
     SELECT :first_entry + row_number() OVER (ORDER BY m.id, a.id), m.id, a.id, e.amount,
-           a.balance + sum(e.amount) OVER own, CASE WHEN a.balance IS NOT NULL THEN a.sequence + row_number() OVER own END
+           a.balance + sum(e.amount) OVER own,
+           CASE WHEN a.balance IS NOT NULL THEN a.sequence + row_number() OVER own END
       FROM moved m
       JOIN LATERAL (VALUES
            ('top_up', 'user_available:' || m.user_id, 3000000), ('top_up', 'gateway_clearing', -2955000),
