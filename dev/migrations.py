@@ -20,6 +20,8 @@ EXCLUDED = (
     "prefer-bigint-over-int",  # money and keys are bigint; what is left counts tries and ranks
     "prefer-text-field",  # a length limit is wanted where the value comes from a person
     "prefer-robust-stmts",  # every migration is one transaction, there is nothing half to repeat
+    "transaction-nesting",  # an autocommit_block(), for CONCURRENTLY, ends it and begins another
+    "ban-uncommitted-transaction",  # which alembic ends
     "require-timeout-settings",  # env.py sets lock_timeout for all of them
 )
 

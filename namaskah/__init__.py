@@ -149,6 +149,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.pages import components
     from namaskah.pages import views as _page_views
     from namaskah.wallet import invoice_views as _invoice_views
+    from namaskah.wallet import statement_views as _statement_views
     from namaskah.wallet import views as _wallet_views
 
     for blueprint in (

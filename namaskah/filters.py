@@ -90,15 +90,20 @@ def clock(at: datetime) -> Markup:
 
 def moment(at: datetime) -> Markup:
     """Nov 3, 2026, 14:12 as the reader's language writes it; the whole instant on hover."""
-    locale, local = _locale(), _local(at)
-    day = dates.format_skeleton("yMMMd", local, locale=locale)
-    time = dates.format_time(local, "HH:mm", locale=locale)
-    return _time(at, str(locale.datetime_formats["medium"]).format(time, day))
+    return _time(at, moment_on_paper(at))
 
 
 def moment_text(at: datetime) -> str:
     """25 November 2026, 09:41 with the zone's name: for letters, where nothing can be hovered over."""
     return dates.format_datetime(_local(at), "d MMMM y, HH:mm zzzz", locale=_locale())
+
+
+def moment_on_paper(at: datetime) -> str:
+    """Nov 3, 2026, 14:12 as moment() writes it: where nothing can be hovered over and space is short."""
+    locale, local = _locale(), _local(at)
+    day = dates.format_skeleton("yMMMd", local, locale=locale)
+    time = dates.format_time(local, "HH:mm", locale=locale)
+    return str(locale.datetime_formats["medium"]).format(time, day)
 
 
 def device(name: str) -> str:

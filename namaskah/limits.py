@@ -67,6 +67,7 @@ FIGURES = {
     # Reading, by programs rather than by people
     "search": Figures("120 per minute", None),
     "prices": Figures("240 per minute", None),
+    "statements": Figures("20 per 10 minutes", "5 per 10 minutes"),
     "papers": Figures("60 per 10 minutes", "20 per 10 minutes"),
     # Small things one changes for oneself
     "preferences": Figures("60 per minute", None),

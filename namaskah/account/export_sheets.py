@@ -24,13 +24,12 @@ from namaskah.db import db
 from namaskah.language import reading_as
 from namaskah.money import MINOR_DIGITS
 from namaskah.numbers.models import Activation, Favourite, Message
+from namaskah.spreadsheets import cell
 from namaskah.wallet import statement
 from namaskah.wallet.models import BuyerDetails, GatewayEvent, Invoice, TopUp
 
 LARGEST = 20 * 2**20  # bytes of the whole file: a row of this size is read and written in a breath
 AT_ONCE = 500
-# What makes a spreadsheet take a text for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Rows = Iterator[Sequence[Any]]
 Query = Select[*tuple[Any, ...]]
@@ -198,17 +197,6 @@ def pack(user: User, progress: Callable[[int], None]) -> bytes:
     if made.tell() > LARGEST:
         raise TooLarge
     return made.getvalue()
-
-
-def cell(value: Any) -> Any:
-    """A value as a spreadsheet may read it: numbers stay numbers, and no text becomes a formula."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, dict | list):
-        value = json.dumps(value, ensure_ascii=False)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _write(raw: Any, made: io.BytesIO, rows: Rows) -> None:

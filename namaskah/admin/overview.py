@@ -11,8 +11,8 @@ from namaskah.numbers import checks as number_checks
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import findings
 from namaskah.wallet import checks as wallet_checks
-from namaskah.wallet import events
-from namaskah.wallet.models import GatewayEvent, LedgerAccount, LedgerEntry, LedgerTransaction, TopUp
+from namaskah.wallet import events, house
+from namaskah.wallet.models import GatewayEvent, LedgerAccount, LedgerTransaction, TopUp
 
 SHOWN = 20
 STUCK_AFTER = timedelta(minutes=10)
@@ -50,15 +50,9 @@ def _newest(query: Any, column: Any) -> Any:
 
 def _provider_money() -> dict[str, dict[str, int]]:
     """By provider and account kind, what our books say, in millionths of its currency; what we own is positive."""
-    rows = db.session.execute(
-        select(LedgerAccount.provider, LedgerAccount.kind, -func.sum(LedgerEntry.amount))
-        .join(LedgerEntry)
-        .where(LedgerAccount.kind.in_(("provider_float", "provider_receivable")))
-        .group_by(LedgerAccount.provider, LedgerAccount.kind)
-    )
     found: dict[str, dict[str, int]] = {}
-    for provider, kind, micros in rows:
-        found.setdefault(str(provider), {})[kind] = int(micros)
+    for provider, kind, micros in house.balances(LedgerAccount.kind.in_(("provider_float", "provider_receivable"))):
+        found.setdefault(str(provider), {})[kind] = -int(micros)
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from flask import flash, render_template, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
-from sqlalchemy import select
+from sqlalchemy import func, select
 from werkzeug.wrappers import Response
 
 from namaskah import limits
@@ -153,14 +153,12 @@ def _page(wanted: list[Any], before: int | None, after: int | None) -> tuple[lis
 
 
 def _services_bought() -> list[str]:
-    return list(
-        db.session.scalars(
-            select(Activation.service_code)
-            .where(Activation.user_id == current_user.id)
-            .distinct()
-            .order_by(Activation.service_code)
-        )
-    )
+    """From one service to the next along the index: as many look-ups as services, however many activations."""
+    mine = select(func.min(Activation.service_code)).where(Activation.user_id == current_user.id)
+    found = select(mine.scalar_subquery().label("code")).cte(recursive=True)
+    following = mine.where(Activation.service_code > found.c.code).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.code.is_not(None)))
+    return list(db.session.scalars(select(found.c.code).where(found.c.code.is_not(None))))
 
 
 def _history_row(activation: Activation) -> dict[str, Any]:

@@ -150,6 +150,10 @@ class Activation(Base):
         CheckConstraint(f"({one_of('state', CAPTURED)}) = (received_at IS NOT NULL)", name="captured_has_code"),
         Index("ix_activations_due_at", "due_at", postgresql_where=text(one_of("state", OPEN))),
         Index("ix_activations_user_id_id", "user_id", "id"),
+        # One customer may have bought hundreds of thousands: these find the few that are asked for among them.
+        Index("ix_activations_user_id_open", "user_id", "id", postgresql_where=text(one_of("state", OPEN))),
+        Index("ix_activations_user_id_released", "user_id", "id", postgresql_where=text(one_of("state", RELEASED))),
+        Index("ix_activations_user_id_service_code_id", "user_id", "service_code", "id"),
         Index("ix_activations_open", "provider_name", postgresql_where=text(one_of("state", OPEN))),
         Index("ix_activations_ended_at", "ended_at"),
     )

@@ -205,7 +205,8 @@ def _event_text(kind: str, detail: str) -> str | None:
 
 def describe(ids: list[str]) -> dict[str, str]:
     """One short name for each of these activations, for the statement's lines."""
-    rows = db.session.scalars(select(Activation).where(Activation.id.in_(map(int, ids))))
+    wanted = select(Activation.id, Activation.service_code, Activation.country_code)
+    rows = db.session.execute(wanted.where(Activation.id.in_(map(int, ids))))
     return {
         str(row.id): _(
             "%(service)s, %(country)s", service=service_name(row.service_code), country=country_label(row.country_code)

@@ -37,6 +37,16 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         """,
     ),
     (
+        "I3s",
+        "a snapshot of a house account is the sum of its entries up to there",
+        """
+        SELECT s.account_id, s.entry_id, s.balance, coalesce(sum(e.amount), 0) AS sum
+          FROM ledger_snapshots s
+          LEFT JOIN ledger_entries e ON e.account_id = s.account_id AND e.id <= s.entry_id
+         GROUP BY s.account_id HAVING s.balance <> coalesce(sum(e.amount), 0)
+        """,
+    ),
+    (
         "I4",
         "a user account's entries are numbered without a gap, and each states the balance it left",
         """

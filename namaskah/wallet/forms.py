@@ -1,14 +1,15 @@
-"""What the top-up form may hold."""
+"""What the top-up form and the statement's filter may hold."""
 
 import re
 import secrets
+from datetime import date
 
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import Field, HiddenField, StringField
-from wtforms.validators import Regexp, ValidationError
+from wtforms import Field, Form, HiddenField, StringField
+from wtforms.validators import Length, Regexp, ValidationError
 
 from namaskah.money import parse_minor
 
@@ -37,6 +38,43 @@ class TopUpForm(FlaskForm):  # type: ignore[misc]
         if not config["TOP_UP_MIN_MINOR"] <= amount <= config["TOP_UP_MAX_MINOR"]:
             raise ValidationError(_("This amount is outside the limits."))
         self.amount_minor = amount
+
+
+class StatementForm(Form):  # type: ignore[misc]
+    """Days as browsers send them (2026-11-25), and words to look for. It changes nothing, so it needs no token.
+
+    After validation `since_day` and `until_day` are the days, None for one left open.
+    """
+
+    since = StringField(_l("From"), default="", filters=[lambda value: (value or "").strip()])
+    until = StringField(_l("To"), default="", filters=[lambda value: (value or "").strip()])
+    words = StringField(
+        _l("Search"),
+        [Length(max=80, message=_l("Search for something shorter."))],
+        default="",
+        filters=[lambda value: (value or "").replace("\0", " ").strip()],
+    )
+
+    since_day: date | None = None
+    until_day: date | None = None
+
+    def validate_since(self, field: Field) -> None:
+        self.since_day = _day(field.data)
+
+    def validate_until(self, field: Field) -> None:
+        self.until_day = _day(field.data)
+        if self.since_day and self.until_day and self.until_day < self.since_day:
+            raise ValidationError(_("This day is before the first one."))
+
+
+def _day(typed: str) -> date | None:
+    try:
+        day = date.fromisoformat(typed) if typed else None
+    except ValueError:
+        day = date.min
+    if day and not 2000 <= day.year <= 2200:
+        raise ValidationError(_("Write a day like 2026-11-25."))
+    return day
 
 
 def _written(text: str) -> int:

@@ -13,11 +13,12 @@ Locks: the caller's own row first, then the accounts; entries are written in acc
 from dataclasses import dataclass
 
 from flask import current_app
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import IntegrityError
 
 from namaskah.db import db, require_transaction, violated
+from namaskah.wallet import house
 from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
 
 WALLET_SCALE = 2
@@ -170,9 +171,8 @@ def provider_balance(provider: str, currency: str, reference: str, difference_mi
 
 def provider_float_micros(provider: str, currency: str) -> int:
     """Our money at a provider, by our books."""
-    account = select(LedgerAccount.id).filter_by(kind="provider_float", provider=provider, currency=currency)
-    booked = select(func.sum(LedgerEntry.amount)).where(LedgerEntry.account_id == account.scalar_subquery())
-    return -int(db.session.scalar(booked) or 0)
+    wanted = (LedgerAccount.provider == provider, LedgerAccount.currency == currency)
+    return -sum(micros for _name, _kind, micros in house.balances(LedgerAccount.kind == "provider_float", *wanted))
 
 
 def _between(to: str, source: str, provider: str, currency: str, micros: int) -> dict[Account, int]:

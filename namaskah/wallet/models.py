@@ -104,6 +104,13 @@ class LedgerEntry(Base):
     __table_args__ = (
         Index("uq_ledger_entries_account_id_sequence", "account_id", "sequence", unique=True),
         CheckConstraint("amount <> 0", name="amount"),
+        Index(
+            "ix_ledger_entries_house",
+            "account_id",
+            "id",
+            postgresql_include=["amount"],
+            postgresql_where=text("sequence IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -114,6 +121,17 @@ class LedgerEntry(Base):
     sequence: Mapped[int | None] = mapped_column(BigInteger)
 
     transaction: Mapped[LedgerTransaction] = relationship()
+
+
+class LedgerSnapshot(Base):
+    """What one of the house's accounts held after entry `entry_id`: its balance is this and whatever came later."""
+
+    __tablename__ = "ledger_snapshots"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("ledger_accounts.id"), primary_key=True, autoincrement=False)
+    entry_id: Mapped[int] = mapped_column(BigInteger)
+    balance: Mapped[int] = mapped_column(BigInteger)
+    taken_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 TOP_UP_STATES = ("opened", "pending", "paid", "failed", "abandoned", "expired", "mismatch")

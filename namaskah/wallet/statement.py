@@ -5,7 +5,7 @@ for good moves nothing here; it changes what the first line says.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,10 +15,14 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import Row, select
 
 from namaskah.db import db
-from namaskah.wallet import invoices
-from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
+from namaskah.money import parse_minor
+from namaskah.wallet import invoices, periods
+from namaskah.wallet.models import LedgerEntry, LedgerTransaction
+from namaskah.wallet.periods import Span
 
 PAGE = 25
+STEP = 500  # lines read at once where not each is wanted
+MOST_LOOKED_AT = 5_000  # for one page
 FILTERS: dict[str, tuple[str, ...]] = {
     "all": (),
     "in": ("top_up", "adjustment"),
@@ -53,10 +57,10 @@ REFUNDED = _l("%(what)s: refunded")
 
 @dataclass(frozen=True)
 class StatementRow:
-    """One line. Amounts are signed minor units; `entry_id` is the place in the list, for paging; `receipt` is the
-    number of a top-up's."""
+    """One line. Amounts are signed minor units; `place` counts the account's lines from 1, without a gap; `receipt` is
+    the number of a top-up's."""
 
-    entry_id: int
+    place: int
     kind: str
     at: datetime
     amount_minor: int
@@ -69,41 +73,79 @@ class StatementRow:
 
 @dataclass(frozen=True)
 class StatementPage:
-    """Rows newest first. `next_before` and `next_after` lead to older and newer ones, None at the end."""
+    """Rows newest first. `next_before` and `next_after` lead to older and newer ones, None at the end. `is_cut`: enough
+    was looked through for one page, and what matches may go on beyond."""
 
     rows: list[StatementRow]
     next_before: int | None
     next_after: int | None
+    is_cut: bool = False
 
 
 def statement(
-    user_id: int, show: str = "all", before: int | None = None, after: int | None = None, limit: int = PAGE
+    user_id: int,
+    show: str = "all",
+    before: int | None = None,
+    after: int | None = None,
+    limit: int = PAGE,
+    within: Span | None = None,
+    words: str = "",
 ) -> StatementPage:
-    """One page of a user's statement: the newest, those older than entry `before`, or those newer than `after`.
+    """One page of a user's statement: the newest, those older than line `before`, or those newer than `after`; of what
+    is `within`, and of that what has all the words (or is the amount) in what the reader sees.
 
     Raises KeyError for an unknown `show` (all, in, bought).
     """
-    found = _lines(user_id, FILTERS[show], before, after, limit + 1)
-    lines, has_more = found[:limit], len(found) > limit
+    span, kinds = within or periods.whole(user_id), FILTERS[show]
     if after is not None and before is None:
-        lines.reverse()
-        has_newer, has_older = has_more, True
+        rest = Span(span.account_id, max(span.first, after + 1), span.end)
+        found, rest = _look(rest, kinds, words, limit + 1, upwards=True)
+        rows = found[:limit][::-1]
+        newer = rows[0].place if len(found) > limit else rest.first - 1 if rest.lines else None
+        older = rows[-1].place if rows else after + 1 if rest.lines else None
     else:
-        has_newer, has_older = before is not None, has_more
-    rows = _rows(lines)
-    if not rows:
-        return StatementPage([], None, None)
-    return StatementPage(rows, rows[-1].entry_id if has_older else None, rows[0].entry_id if has_newer else None)
+        rest = Span(span.account_id, span.first, span.end if before is None else min(span.end, before))
+        found, rest = _look(rest, kinds, words, limit + 1, upwards=False)
+        rows = found[:limit]
+        older = rows[-1].place if len(found) > limit else rest.end if rest.lines else None
+        newer = None if before is None or not (rows or rest.lines) else rows[0].place if rows else before - 1
+    return StatementPage(rows, older, newer, is_cut=len(found) <= limit and bool(rest.lines))
+
+
+def in_pieces(span: Span) -> Iterator[list[StatementRow]]:
+    """All lines of a span, oldest first, some hundred at a time."""
+    for first in range(span.first, span.end, STEP):
+        piece = Span(span.account_id, first, min(first + STEP, span.end))
+        yield _rows(_lines(piece, (), None, upwards=True))
+
+
+def _look(
+    span: Span, kinds: tuple[str, ...], words: str, wanted: int, *, upwards: bool
+) -> tuple[list[StatementRow], Span]:
+    """So many matching rows, and what of the span was not looked at. Lines are numbered without a gap, so a piece of
+    the account is a range of its index, and however little matches no page looks at more than MOST_LOOKED_AT."""
+    step = STEP if kinds or words else wanted
+    found: list[StatementRow] = []
+    looked = 0
+    while span.lines and len(found) < wanted and looked < MOST_LOOKED_AT:
+        at = min(step, span.lines)
+        edge = span.first + at if upwards else span.end - at
+        below, above = Span(span.account_id, span.first, edge), Span(span.account_id, edge, span.end)
+        piece, span = (below, above) if upwards else (above, below)
+        rows = _rows(_lines(piece, kinds, None if words else wanted - len(found), upwards=upwards))
+        found += [row for row in rows if _has(row, words)]
+        looked += at
+    return found[:wanted], span
 
 
 Line = Row[tuple[int, int, int, str, str, str, datetime]]
 
 
-def _lines(user_id: int, kinds: tuple[str, ...], before: int | None, after: int | None, limit: int) -> list[Line]:
-    """Newest first; with `after` oldest first, so that the limit cuts at the far end."""
+def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, *, upwards: bool) -> list[Line]:
+    """Newest first or, `upwards`, oldest first, so that the limit cuts at the far end."""
     query = (
         select(
-            LedgerEntry.id,
+            LedgerEntry.sequence,
             LedgerEntry.amount,
             LedgerEntry.balance_after,
             LedgerTransaction.kind,
@@ -112,21 +154,24 @@ def _lines(user_id: int, kinds: tuple[str, ...], before: int | None, after: int 
             LedgerTransaction.created_at,
         )
         .join(LedgerTransaction)
-        .join(LedgerAccount, LedgerAccount.id == LedgerEntry.account_id)
         .where(
-            LedgerAccount.kind == "user_available",
-            LedgerAccount.user_id == user_id,
-            LedgerAccount.currency == current_app.config["WALLET_CURRENCY"],
+            LedgerEntry.account_id == span.account_id,
+            LedgerEntry.sequence >= span.first,
+            LedgerEntry.sequence < span.end,
         )
+        .order_by(LedgerEntry.sequence if upwards else LedgerEntry.sequence.desc())
         .limit(limit)
     )
     if kinds:
         query = query.where(LedgerTransaction.kind.in_(kinds))
-    if before is not None:
-        return list(db.session.execute(query.where(LedgerEntry.id < before).order_by(LedgerEntry.id.desc())))
-    if after is not None:
-        return list(db.session.execute(query.where(LedgerEntry.id > after).order_by(LedgerEntry.id)))
-    return list(db.session.execute(query.order_by(LedgerEntry.id.desc())))
+    return list(db.session.execute(query))
+
+
+def _has(row: StatementRow, words: str) -> bool:
+    """Whether all the words stand in what the reader sees of a line, or they are its amount."""
+    amount = parse_minor(words.strip().lstrip("+-\u2212"), current_app.config["WALLET_CURRENCY"])
+    seen = " ".join(filter(None, (row.text, row.top_up_reference, row.receipt))).casefold()
+    return amount == abs(row.amount_minor) or all(word in seen for word in words.casefold().split())
 
 
 def _rows(lines: list[Line]) -> list[StatementRow]:
@@ -137,7 +182,7 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
     )
     return [
         StatementRow(
-            entry_id=line.id,
+            place=line.sequence,
             kind=line.kind,
             at=line.created_at,
             amount_minor=line.amount,

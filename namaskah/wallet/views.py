@@ -1,4 +1,4 @@
-"""The customer's pages about money: balance, top-up and its way back from the gateway, statement."""
+"""The customer's pages about money: balance, top-up and its way back from the gateway."""
 
 import logging
 import re
@@ -81,24 +81,6 @@ def top_up_page(reference: str) -> ResponseReturnValue:
     return page, 200, headers
 
 
-@blueprint.get("/wallet/statement", endpoint="statement")
-@customer
-def show_statement() -> ResponseReturnValue:
-    shown = request.args.get("show", "all")
-    if shown not in statement.FILTERS:
-        abort(404)
-    page = statement.statement(me().id, shown, _place("before"), _place("after"))
-    return render_template(
-        "wallet/statement.html",
-        rows=page.rows,
-        shown=shown,
-        filters=list(statement.FILTERS),
-        next_before=page.next_before,
-        older_url=page.next_before and url_for("wallet.statement", show=shown, before=page.next_before),
-        newer_url=page.next_after and url_for("wallet.statement", show=shown, after=page.next_after),
-    )
-
-
 def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
     """`chosen` is the preset to mark, if any."""
     config = current_app.config
@@ -137,11 +119,3 @@ def _is_payable(found: TopUp) -> bool:
 def _is_fresh(found: TopUp) -> bool:
     # Somebody who comes back to this address later wants to read, not to be thrown out to the checkout again.
     return datetime.now(UTC) - found.created_at < timedelta(minutes=1)
-
-
-def _place(name: str) -> int | None:
-    """An entry's id from the address; one that cannot be is not there."""
-    value = request.args.get(name, "")
-    if value and not (value.isascii() and value.isdigit() and len(value) < 19):
-        abort(404)
-    return int(value) if value else None

@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "extensions": set(),
     "crashes": set(),
     "strength": set(),
+    "spreadsheets": set(),
     "production": {"strength"},
     "papers": set(),  # from plain values
     "config": {"money", "papers", "production"},
@@ -58,7 +59,7 @@ ROOMS: dict[str, set[str]] = {
     "wallet.paystack": {"http"},
     "wallet": {
         "wallet.paystack", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live",
-        "mail", "money", "papers",
+        "mail", "money", "papers", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
@@ -72,7 +73,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
-        "papers", "wallet",
+        "papers", "spreadsheets", "wallet",
     },
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),

@@ -107,6 +107,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/wallet/top-up/return"): "login 404 on 404 login 404",
     ("GET", "/wallet/top-ups/<reference>"): ALICE_ALONE,
     ("GET", "/wallet/statement"): CUSTOMERS,
+    ("GET", "/wallet/statement.<any(csv, pdf):kind>"): CUSTOMERS,
     ("GET", "/wallet/invoices"): CUSTOMERS,
     ("GET", "/wallet/invoices/<number>"): ALICE_ALONE,
     ("GET", "/wallet/invoices/<number>.pdf"): ALICE_ALONE,

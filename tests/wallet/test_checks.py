@@ -44,6 +44,8 @@ FAULTS = [
     ("I1", "INSERT INTO ledger_transactions (kind, idempotency_key, reference) VALUES ('hold', 'k', 'r')"),
     ("I2", f"DELETE FROM ledger_entries WHERE id = {ENTRY}"),
     ("I3", f"UPDATE ledger_accounts SET balance = balance + 1 WHERE id = {USER_ACCOUNT}"),
+    ("I3s", "INSERT INTO ledger_snapshots (account_id, entry_id, balance)"
+            " SELECT id, 9000000000, 7 FROM ledger_accounts WHERE kind = 'revenue'"),
     ("I4", f"UPDATE ledger_entries SET sequence = 7 WHERE id = {ENTRY}"),
     ("I4", f"UPDATE ledger_entries SET balance_after = 7 WHERE id = {ENTRY}"),
     ("I4", f"UPDATE ledger_accounts SET sequence = sequence + 1 WHERE id = {USER_ACCOUNT}"),

@@ -128,19 +128,19 @@ def test_pages_lead_to_the_end_and_back_without_gap_or_double(funded: Funded) ->
     user = funded(10_000)
     for number in range(1, 8):
         hold(user, number)
-    everything = [row.entry_id for row in statement(user.id).rows]
+    everything = [row.place for row in statement(user.id).rows]
     pages: list[list[int]] = []
     before: int | None = None
     while not pages or before:
         page = statement(user.id, before=before, limit=3)
-        pages.append([row.entry_id for row in page.rows])
+        pages.append([row.place for row in page.rows])
         before = page.next_before
     assert list(chain(*pages)) == everything and [len(page) for page in pages] == [3, 3, 2]
     back = statement(user.id, after=pages[2][0], limit=3)
-    assert [row.entry_id for row in back.rows] == pages[1]
+    assert [row.place for row in back.rows] == pages[1]
     assert (back.next_before, back.next_after) == (pages[1][-1], pages[1][0])
     first = statement(user.id, after=pages[1][0], limit=3)
-    assert [row.entry_id for row in first.rows] == pages[0]
+    assert [row.place for row in first.rows] == pages[0]
     assert first.next_after is None
 
 
@@ -150,7 +150,7 @@ def test_money_in_and_bought_share_out_all_lines(funded: Funded) -> None:
     hold(user, 2)
     move(lambda: ledger.release(user.id, "activation:1", 400, "no_code"))
     move(lambda: ledger.adjust(user.id, f"manual:{user.id}", 70, "admin", "sorry"))
-    by_filter = {show: {row.entry_id for row in statement(user.id, show).rows} for show in FILTERS}
+    by_filter = {show: {row.place for row in statement(user.id, show).rows} for show in FILTERS}
     assert by_filter["in"] | by_filter["bought"] == by_filter["all"]
     assert not by_filter["in"] & by_filter["bought"]
     assert [row.kind for row in statement(user.id, "in").rows] == ["adjustment", "adjustment"]
@@ -162,5 +162,5 @@ def test_nobody_sees_anothers_lines(funded: Funded) -> None:
     alice, bob = funded(1_000), funded(500)
     hold(alice, 1)
     assert [row.amount_minor for row in statement(bob.id).rows] == [500]
-    newest = statement(alice.id).rows[0].entry_id
+    newest = statement(alice.id).rows[0].place
     assert all(row.amount_minor == 500 for row in statement(bob.id, before=newest + 1).rows)
