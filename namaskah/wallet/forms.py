@@ -40,7 +40,7 @@ class TopUpForm(FlaskForm):  # type: ignore[misc]
         self.amount_minor = amount
 
 
-class StatementForm(Form):  # type: ignore[misc]
+class StatementForm(Form):
     """Days as browsers send them (2026-11-25), and words to look for. It changes nothing, so it needs no token.
 
     After validation `since_day` and `until_day` are the days, None for one left open.

@@ -16,7 +16,7 @@ SETTLED = func.make_interval(0, 0, 0, 0, 1)
 A_DAY = func.make_interval(0, 0, 0, 1)
 
 
-def balances(*wanted: ColumnElement[bool]) -> Sequence[Row[tuple[str, str, int]]]:
+def balances(*wanted: ColumnElement[bool]) -> Sequence[Row[Any, Any, int]]:
     """Provider, kind and balance of the accounts for which all of `wanted` holds; signed as the ledger has them."""
     newer = _sum(LedgerEntry.id > func.coalesce(LedgerSnapshot.entry_id, 0))
     return db.session.execute(

@@ -63,8 +63,8 @@ def check_length(period: Period, kind: str) -> None:
 
 
 def csv_pieces(period: Period) -> Iterator[str]:
-    """The file bit by bit, so that neither memory nor a connection is held for as long as somebody downloads. What is
-    in it is settled before: lines that come meanwhile are not."""
+    """The file bit by bit, so that not all of it is in memory. What is in it is settled before: lines that come
+    meanwhile are not."""
     opening, closing = periods.balances(period.span)
     yield MARK + csv_lines([COLUMNS, _balance_cells("opening", _("Balance before"), opening)])
     for rows in in_pieces(period.span):
