@@ -182,6 +182,7 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
         "number": make_receipt(alice).full_number,
         "token": accounts.verification_token(alice),
         "service": offer.service_code,
+        "any(csv, pdf):kind": "csv",
         "code": "en",
         "provider": bought.provider_name,
         "path:filename": "app.css",
