@@ -4,8 +4,7 @@
 
 Two ledgers are made one after the other (big_ledger.py), each on servers of its own: one customer with a fifth of all
 activations, the rest spread. Then every money invariant is run and must hold; then that customer's pages, and purchases
-at a provider that answers over HTTP. Prints p50, their ratio, and the plans PostgreSQL chooses. Under ten minutes, 4 GB
-in the temporary directory.
+at a provider that answers over HTTP. Prints p50, their ratio, and the plans PostgreSQL chooses.
 """
 
 import argparse
@@ -14,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -148,7 +148,7 @@ def _pages(ground: Stand, paths: dict[str, str], cookie: str) -> dict[str, float
         for what, path in paths.items():
             rounds = 8 if ".csv" in path else 60
             if ".csv" in path:
-                found[what] = _median(lambda path=path: _fetch(port, path, cookie), rounds)  # type: ignore[misc]
+                found[what] = _median(partial(_fetch, port, path, cookie), rounds)
                 continue
             with Line(port, path, cookie) as line:
                 found[what] = _median(line.ask, rounds)

@@ -77,14 +77,13 @@ def check_ledger() -> None:
 @ledger_group.command("reconcile")
 def reconcile() -> None:
     """Compare our books with Paystack's and the providers' now; prints what does not agree, silent when all does."""
-    begun = runs.start(_operator())
-    runs.run(begun.id)
-    for side in begun.failed.split():
+    compared = runs.compare_now(_operator())
+    for side in compared.failed.split():
         click.echo(f"{side} could not be asked")
     open_now = findings.open_differences()
     for each in open_now:
         click.echo(f"{each.side} {each.subject}: {each.kind}, {each.theirs} there, {each.ours} here ({each.currency})")
-    sys.exit(1 if open_now or begun.failed else 0)
+    sys.exit(1 if open_now or compared.failed else 0)
 
 
 @account.command("ban")

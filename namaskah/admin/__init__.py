@@ -4,15 +4,13 @@ from decimal import Decimal
 
 from flask import Blueprint
 
-from namaskah.money import MICROS
-
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 
 
 @blueprint.app_template_filter()
 def micros(amount: int, currency: str) -> str:
     """A provider's money, given in millionths: "USD 12.3456"."""
-    return f"{currency} {amount / MICROS:,.4f}"
+    return scaled(amount, 6, currency)
 
 
 @blueprint.app_template_filter()

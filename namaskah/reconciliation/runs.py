@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from flask import current_app
 from sqlalchemy import func, select, text
@@ -37,7 +38,7 @@ def start_due() -> int:
         last = db.session.scalar(select(func.max(Reconciliation.started_at)))
         if last is not None and last >= began:
             return 0
-        _begin(NIGHTLY)
+        _defer(_begin(NIGHTLY))
     return 1
 
 
@@ -48,7 +49,15 @@ def start(requested_by: str) -> Reconciliation:
         running = select(Reconciliation).where(
             Reconciliation.ended_at.is_(None), Reconciliation.started_at > func.now() - LONGEST_RUN
         )
-        return db.session.scalars(running.limit(1)).first() or _begin(requested_by)
+        return db.session.scalars(running.limit(1)).first() or _defer(_begin(requested_by))
+
+
+def compare_now(requested_by: str) -> Reconciliation:
+    """Compare everything here and now, for whoever waits at a terminal."""
+    with transaction():
+        begun = _begin(requested_by)
+    run(begun.id)
+    return begun
 
 
 def latest() -> Reconciliation | None:
@@ -61,8 +70,7 @@ def run(reconciliation_id: int) -> int:
     """Job: compare with every side; returns how many differences there are. A side that cannot be asked keeps the
     differences it had."""
     sides: dict[str, Callable[[], tuple[int, list[Found]]]] = {
-        name: lambda name=name: upstream.compare(name)  # type: ignore[misc]
-        for name in registry.names()
+        name: partial(upstream.compare, name) for name in registry.names()
     }
     if current_app.config["PAYSTACK_SECRET_KEY"]:
         sides[gateway.SIDE] = lambda: gateway.compare(_since())
@@ -86,6 +94,10 @@ def _begin(requested_by: str) -> Reconciliation:
     begun = Reconciliation(requested_by=requested_by)
     db.session.add(begun)
     db.session.flush()
+    return begun
+
+
+def _defer(begun: Reconciliation) -> Reconciliation:
     jobs.defer("reconcile", reconciliation_id=begun.id)
     return begun
 
