@@ -62,10 +62,10 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "I5",
-        "nobody has less than nothing, available or held",
+        "nobody has less than nothing, wherever it is",
         """
         SELECT id AS account_id, kind, user_id, balance FROM ledger_accounts
-         WHERE kind IN ('user_available', 'user_held') AND balance < 0
+         WHERE kind IN ('user_available', 'user_held', 'user_refunding', 'user_disputed', 'user_promo') AND balance < 0
         """,
     ),
     (

@@ -2,6 +2,7 @@
 it only makes us ask sooner."""
 
 import hashlib
+from collections.abc import Callable
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
@@ -10,7 +11,7 @@ from namaskah import jobs
 from namaskah.db import db, transaction
 from namaskah.wallet import topups
 from namaskah.wallet.models import GatewayEvent
-from namaskah.wallet.paystack import parse_event
+from namaskah.wallet.paystack import SubjectUnknown, parse_event
 
 UNMATCHED = "unmatched"
 NOT_HANDLED = "not_handled_here"
@@ -43,18 +44,28 @@ def handle_event(event_id: int) -> None:
     """
     event = db.session.get_one(GatewayEvent, event_id)
     if event.handled_at is None:
-        outcome = _outcome(event.event, event.reference)
+        outcome = _outcome(event)
         with transaction():
             db.session.execute(
                 update(GatewayEvent).where(GatewayEvent.id == event_id).values(handled_at=func.now(), outcome=outcome)
             )
 
 
-def _outcome(name: str, reference: str | None) -> str:
+def _outcome(event: GatewayEvent) -> str:
     """For a charge the state its top-up has afterwards; else why nothing was done."""
-    if name != "charge.success":
+    handler = HANDLERS.get(event.event)
+    if handler is None:
         return NOT_HANDLED
     try:
-        return topups.settle(reference or "").state
-    except topups.UnknownTopUp:
+        return handler(event)
+    except SubjectUnknown:
         return UNMATCHED
+
+
+def _charge_success(event: GatewayEvent) -> str:
+    return topups.settle(event.reference or "").state
+
+
+# Name of an event → what acts on it: asks the gateway itself, and gives a word for what came of it. It raises
+# SubjectUnknown, GatewayDown or GatewayRefused, and may be called twice.
+HANDLERS: dict[str, Callable[[GatewayEvent], str]] = {"charge.success": _charge_success}

@@ -28,6 +28,9 @@ ACCOUNT_KINDS = (
     "user_available",
     "user_held",
     "user_debt",
+    "user_refunding",
+    "user_disputed",
+    "user_promo",
     "gateway_clearing",
     "gateway_fees",
     "provider_float",
@@ -38,6 +41,8 @@ ACCOUNT_KINDS = (
     "suspense",
     "provider_suspense",
 )
+# A customer's money, wherever it is: never below zero. (A debt is what the customer owes us.)
+GUARDED_KINDS = ("user_available", "user_held", "user_refunding", "user_disputed", "user_promo")
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
@@ -65,7 +70,7 @@ class LedgerAccount(Base):
             postgresql_nulls_not_distinct=True,
         ),
         CheckConstraint(one_of("kind", ACCOUNT_KINDS), name="kind"),
-        CheckConstraint("kind NOT IN ('user_available', 'user_held') OR balance >= 0", name="not_negative"),
+        CheckConstraint(f"NOT ({one_of('kind', GUARDED_KINDS)}) OR balance >= 0", name="not_negative"),
         CheckConstraint("(kind LIKE 'user%') = (user_id IS NOT NULL)", name="user"),
         CheckConstraint("(kind LIKE 'provider%') = (provider IS NOT NULL)", name="provider"),
         CheckConstraint("(kind LIKE 'user%') = (balance IS NOT NULL)", name="running_balance"),

@@ -33,6 +33,10 @@ class GatewayRefused(Exception):
         self.reason = reason
 
 
+class SubjectUnknown(Exception):
+    """An event is about a payment, refund or dispute that we have no row of; not yet, perhaps."""
+
+
 class DuplicateReference(GatewayRefused):
     """A checkout with this reference exists already."""
 

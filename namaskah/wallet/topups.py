@@ -25,7 +25,14 @@ from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import invoices, ledger
 from namaskah.wallet.models import TopUp
-from namaskah.wallet.paystack import DuplicateReference, GatewayDown, GatewayRefused, Payment, Paystack
+from namaskah.wallet.paystack import (
+    DuplicateReference,
+    GatewayDown,
+    GatewayRefused,
+    Payment,
+    Paystack,
+    SubjectUnknown,
+)
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +56,7 @@ STATES = {
 }
 
 
-class UnknownTopUp(Exception):
+class UnknownTopUp(SubjectUnknown):
     """We never opened a top-up with this reference."""
 
 
