@@ -21,7 +21,7 @@ from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
-from namaskah.reconciliation import runs
+from namaskah.reconciliation import books, runs
 from namaskah.wallet import events, house, invoices, topups
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ SCHEDULE = (
     Every(600, erasing.erase_late_due),
     Every(600, jobs.forget_ended_due),
     Every(600, runs.start_due),
+    Every(60, books.check_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
@@ -67,6 +68,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "handle_gateway_event": events.handle_event,
     "make_export": exports.make,
     "reconcile": runs.run,
+    "check_books": books.check,
 }
 RETRY = RetryStrategy(max_attempts=9, exponential_wait=3)  # seconds: 3, 9, 27 … the last after about two hours
 JOBS_AT_ONCE = 4

@@ -3,33 +3,34 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, text
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, func, or_, select
 
 from namaskah.db import db
-from namaskah.numbers import checks as number_checks
 from namaskah.numbers.models import Activation, Provider, StrayOrder
-from namaskah.reconciliation import findings
-from namaskah.wallet import checks as wallet_checks
+from namaskah.reconciliation import books, findings
 from namaskah.wallet import events, house
-from namaskah.wallet.models import GatewayEvent, LedgerAccount, LedgerTransaction, TopUp
+from namaskah.wallet.models import GatewayEvent, LedgerAccount, TopUp
 
 SHOWN = 20
+# The books are checked every ten minutes; nobody has for this long: is a worker running?
+CHECK_LATE_AFTER = timedelta(hours=1)
 STUCK_AFTER = timedelta(minutes=10)
 
 
 def read() -> dict[str, Any]:
     """Everything the page shows: providers, money they owe, orders in doubt, strays, payments nobody can match."""
+    checked = books.latest()
     return {
         "now": datetime.now(UTC),
         "providers": db.session.scalars(select(Provider).order_by(Provider.name)).all(),
         "books": _provider_money(),
-        "owed_since": _owed_since(),
+        "owed_since": books.owed_since(),
         "in_doubt": _newest(select(Activation).where(Activation.state == "in_doubt"), Activation.id),
         "strays": _newest(select(StrayOrder).where(StrayOrder.closed_at.is_(None)), StrayOrder.id),
         "mismatched": _newest(select(TopUp).where(TopUp.state == "mismatch"), TopUp.id),
         "unmatched": _newest(select(GatewayEvent).where(_needs_a_person()), GatewayEvent.id),
-        "faults": _faults(),
+        "checked": checked,
+        "check_is_late": checked is None or checked.checked_at < datetime.now(UTC) - CHECK_LATE_AFTER,
         "differences": findings.unexplained(),
     }
 
@@ -53,27 +54,4 @@ def _provider_money() -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for provider, kind, micros in house.balances(LedgerAccount.kind.in_(("provider_float", "provider_receivable"))):
         found.setdefault(str(provider), {})[kind] = -int(micros)
-    return found
-
-
-def _owed_since() -> dict[str, datetime]:
-    """When the oldest order ended whose cost a provider still owes us."""
-    due, end = aliased(LedgerTransaction), aliased(LedgerTransaction)
-    settled = select(end.id).where(end.reference == due.reference, end.kind.in_(("provider_refund", "provider_kept")))
-    provider = func.split_part(due.reference, ":", 2)
-    rows = db.session.execute(
-        select(provider, func.min(due.created_at))
-        .where(due.kind == "provider_refund_due", ~settled.exists())
-        .group_by(provider)
-    )
-    return {row[0]: row[1] for row in rows}
-
-
-def _faults() -> list[tuple[str, str, int]]:
-    """Money invariants that do not hold now: number, sentence, how many rows offend."""
-    found = []
-    for number, sentence, query in (*wallet_checks.CHECKS, *number_checks.CHECKS):
-        offenders = len(db.session.execute(text(query)).all())
-        if offenders:
-            found.append((number, sentence, offenders))
     return found

@@ -1,8 +1,10 @@
-"""Comparisons that were made, and the differences they found."""
+"""Comparisons that were made, the differences they found, and whether our own books agreed with themselves."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Identity, Index, String, Text, func, text
+from sqlalchemy import BigInteger, DateTime, Float, Identity, Index, String, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from namaskah.db import Base
@@ -43,3 +45,15 @@ class Difference(Base):
     gone_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     explanation: Mapped[str] = mapped_column(Text, server_default="")
     explained_by: Mapped[str | None] = mapped_column(String(100))
+
+
+class BookCheck(Base):
+    """One run of all money invariants. `faults` are those that did not hold; `owed_since` is by provider."""
+
+    __tablename__ = "book_checks"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    faults: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    owed_since: Mapped[dict[str, str]] = mapped_column(JSONB)
+    seconds: Mapped[float] = mapped_column(Float)
+    checked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

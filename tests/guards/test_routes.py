@@ -124,6 +124,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/activations/<int:id>/again"): "login 404 on 404 login 404",
     ("POST", "/activations/<int:id>/finish"): "login 404 on 404 login 404",
     ("GET", "/admin/"): "login 404 404 404 login 200",
+    ("POST", "/admin/books"): "login 404 404 404 login on",
     ("GET", "/admin/reconciliation"): "login 404 404 404 login 200",
     ("POST", "/admin/reconciliation"): "login 404 404 404 login on",
     ("POST", "/admin/reconciliation/<int:difference_id>/explain"): "login 404 404 404 login 422",
