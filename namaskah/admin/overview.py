@@ -8,6 +8,7 @@ from sqlalchemy.orm import aliased
 
 from namaskah.db import db
 from namaskah.numbers import checks as number_checks
+from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import findings
 from namaskah.wallet import checks as wallet_checks
@@ -19,9 +20,13 @@ STUCK_AFTER = timedelta(minutes=10)
 
 
 def read() -> dict[str, Any]:
-    """Everything the page shows: providers, money they owe, orders in doubt, strays, payments nobody can match."""
+    """Everything the page shows: providers, money they owe, orders in doubt, strays, payments nobody can match, rates
+    that should be looked at."""
+    now = datetime.now(UTC)
     return {
-        "now": datetime.now(UTC),
+        "now": now,
+        "stale_rates": [rate.currency for rate in rates.stale(now)],
+        "missing_rates": rates.missing(),
         "providers": db.session.scalars(select(Provider).order_by(Provider.name)).all(),
         "books": _provider_money(),
         "owed_since": _owed_since(),

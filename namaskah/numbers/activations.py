@@ -132,7 +132,7 @@ def _must_find_by_key(user_id: int, key: str) -> Activation:
 
 
 def _affordable(route: routing.Route, price: int) -> bool:
-    return route.cost_micros <= pricing.max_cost_micros(price, route.currency)
+    return route.cost_micros <= pricing.max_cost_micros(price, route.currency, route.exchange_rate)
 
 
 def _open(
@@ -155,6 +155,7 @@ def _open(
         price_minor=price,
         currency=current_app.config["WALLET_CURRENCY"],
         provider_name=route.provider,
+        exchange_rate=route.exchange_rate,
         replaces_id=replaces.id if replaces else None,
         attempt_at=func.now(),
         due_at=func.now() + timedelta(seconds=BUYING_SECONDS),
@@ -231,6 +232,7 @@ def _start_attempt(activation: Activation, route: routing.Route) -> bool:
             ("buying",),
             provider_name=route.provider,
             cost_micros=route.cost_micros,
+            exchange_rate=route.exchange_rate,
             attempt_at=func.now(),
             due_at=func.now() + timedelta(seconds=BUYING_SECONDS),
         )
@@ -258,8 +260,9 @@ def provider_codes(activation: Activation, provider: str) -> tuple[str, str]:
 
 
 def max_cost_micros(activation: Activation, currency: str) -> int:
-    """The most an activation's number may cost us. Raises pricing.NoRate."""
-    return pricing.max_cost_micros(activation.price_minor, currency)
+    """The most an activation's number may cost us, by the rate its provider was asked with, whatever it is by now: a
+    purchase in doubt is judged as it was made. Raises pricing.NoRate for one of before rates were kept."""
+    return pricing.max_cost_micros(activation.price_minor, currency, activation.exchange_rate)
 
 
 class _NotOurs(Exception):
