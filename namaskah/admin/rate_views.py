@@ -27,11 +27,11 @@ def set_rate() -> ResponseReturnValue:
         return _page(form), 422
     try:
         rates.set_rate(
-            form.currency.data,
+            form.currency.data or "",
             form.rate_value,
             f"user:{me().id}",
             user_id=me().id,
-            source=form.source.data,
+            source=form.source.data or "",
             at=form.starts_at,
             is_meant=form.is_meant.data,
         )

@@ -155,7 +155,6 @@ def _open(
         price_minor=price,
         currency=current_app.config["WALLET_CURRENCY"],
         provider_name=route.provider,
-        exchange_rate=route.exchange_rate,
         replaces_id=replaces.id if replaces else None,
         attempt_at=func.now(),
         due_at=func.now() + timedelta(seconds=BUYING_SECONDS),
@@ -260,8 +259,7 @@ def provider_codes(activation: Activation, provider: str) -> tuple[str, str]:
 
 
 def max_cost_micros(activation: Activation, currency: str) -> int:
-    """The most an activation's number may cost us, by the rate its provider was asked with, whatever it is by now: a
-    purchase in doubt is judged as it was made. Raises pricing.NoRate for one of before rates were kept."""
+    """The most an activation's number may cost us, by the rate its provider was asked with. Raises pricing.NoRate."""
     return pricing.max_cost_micros(activation.price_minor, currency, activation.exchange_rate)
 
 

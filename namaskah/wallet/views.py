@@ -52,7 +52,7 @@ def top_up() -> ResponseReturnValue:
         return _wallet_page(form, chosen), error.status
     # Whoever has not been shown what is asked for in all, because no script told, sees it before going to pay.
     is_known = form.seen.data == str(opened.asked_minor) or not opened.surcharge_minor
-    page = url_for("wallet.top_up_page", reference=opened.reference, **{"go" if is_known else "look": 1})
+    page = url_for("wallet.top_up_page", reference=opened.reference) + ("?go=1" if is_known else "?look=1")
     if "HX-Request" in request.headers and is_known and _is_payable(opened):
         return go(opened.checkout_url or page)
     return go(page)
