@@ -25,7 +25,8 @@ def read() -> dict[str, Any]:
     now = datetime.now(UTC)
     return {
         "now": now,
-        "stale_rates": [rate.currency for rate in rates.stale(now)],
+        "stale_rates": [rate.currency for rate in rates.stale(now) if rate.valid_from],
+        "undated_rates": [rate.currency for rate in rates.stale(now) if not rate.valid_from],
         "missing_rates": rates.missing(),
         "providers": db.session.scalars(select(Provider).order_by(Provider.name)).all(),
         "books": _provider_money(),

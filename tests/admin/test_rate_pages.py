@@ -101,6 +101,16 @@ def test_it_is_set_only_by_who_has_just_proved_who_they_are(app: Flask, admin: U
     assert rates.history() == []
 
 
+def test_a_rate_of_the_settings_is_told_of_unless_nobody_wants_to_know(
+    app: Flask, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "The exchange rate of USD is the one of the settings and has no date"
+    assert told in browser.get("/admin/").text
+    monkeypatch.setitem(app.config, "FX_STALE_DAYS", 0)
+    assert told not in browser.get("/admin/").text
+    assert "of unknown age" not in browser.get(ADDRESS).text
+
+
 def test_a_provider_without_a_rate_is_told_of(
     app: Flask, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
