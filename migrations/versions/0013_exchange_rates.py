@@ -6,6 +6,7 @@ Revises: 0011
 - a surcharge is what a payer was asked for on top of the amount; older top-ups and receipts have none
 - exchange rates are added, never changed, deleted or truncated
 - an activation keeps the rate its purchase was reckoned with; older ones have none
+- customers' and the house's accounts are all in one currency, whatever the settings become
 """
 
 import sqlalchemy as sa
@@ -32,6 +33,23 @@ CREATE TRIGGER exchange_rates_immutable BEFORE UPDATE OR DELETE ON exchange_rate
     FOR EACH ROW EXECUTE FUNCTION exchange_rates_refuse_change();
 CREATE TRIGGER exchange_rates_no_truncate BEFORE TRUNCATE ON exchange_rates
     FOR EACH STATEMENT EXECUTE FUNCTION exchange_rates_refuse_change();
+"""
+
+# One row tells: all of them have the same.
+ONE_CURRENCY = """
+CREATE FUNCTION ledger_one_currency() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    used text;
+BEGIN
+    SELECT currency INTO used FROM ledger_accounts WHERE provider IS NULL LIMIT 1;
+    IF used <> NEW.currency THEN
+        RAISE EXCEPTION 'wallets are in %, and an account in % would be another money', used, NEW.currency
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'ledger_one_currency';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_one_currency BEFORE INSERT ON ledger_accounts
+    FOR EACH ROW WHEN (NEW.provider IS NULL) EXECUTE FUNCTION ledger_one_currency();
 """
 
 
@@ -62,6 +80,7 @@ def upgrade():
         unique=True,
     )
     op.execute(APPEND_ONLY)
+    op.execute(ONE_CURRENCY)
     for table, name, rule in RULES:
         op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{name} CHECK ({rule}) NOT VALID")
     with op.get_context().autocommit_block():
@@ -70,6 +89,8 @@ def upgrade():
 
 
 def downgrade():
+    op.execute("DROP TRIGGER ledger_one_currency ON ledger_accounts")
+    op.execute("DROP FUNCTION ledger_one_currency")
     for table, name, _rule in RULES:
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{name}")
     op.drop_table("exchange_rates")

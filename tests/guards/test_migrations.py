@@ -28,6 +28,7 @@ LEDGER_TRIGGERS = {
     "ledger_no_truncate": {"ledger_entries", "ledger_transactions", "ledger_accounts"},
     "ledger_no_delete": {"ledger_accounts"},
     "ledger_guard_account": {"ledger_accounts"},
+    "ledger_one_currency": {"ledger_accounts"},
 }
 INVOICE_TRIGGERS = {
     "invoice_number": {"invoices"},

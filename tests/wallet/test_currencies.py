@@ -7,10 +7,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_babel import force_locale
+from sqlalchemy.exc import IntegrityError
 
 from namaskah import config, filters
 from namaskah.auth.models import User
-from namaskah.db import db, transaction
+from namaskah.db import db, transaction, violated
 from namaskah.money import parse_minor
 from namaskah.papers.paper import unprintable
 from namaskah.wallet import currency_guard, ledger, topups
@@ -171,6 +172,17 @@ def test_with_money_in_the_ledger_another_currency_is_refused(
         assert done.exit_code == 1
         assert "WALLET_CURRENCY is GHS, and the ledger has 2 accounts in NGN" in done.output
         assert "Set WALLET_CURRENCY back" in done.output
+
+
+def test_postgresql_opens_no_account_in_another_currency(
+    app: Flask, alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "WALLET_CURRENCY", "GHS")
+    with pytest.raises(IntegrityError) as refused, transaction():
+        ledger.top_up(bob.id, "top_up:NK-1", 5_000)
+    assert violated(refused.value) == "ledger_one_currency"
+    with transaction():
+        ledger.provider_balance("fivesim", "USD", "opening:fivesim", 5_000_000, "for a test")
 
 
 def test_an_empty_ledger_takes_any_and_providers_money_does_not_count(

@@ -232,7 +232,7 @@ def test_the_page_and_the_letter_speak_of_what_is_in_the_wallet(
     top_up = paid_by(payer, counter)
     page = browser.get(f"/wallet/top-ups/{top_up.reference}").text
     assert '<span class="money">₦2,000</span> is in your wallet' in page
-    assert "You have paid" in page and "₦2,030.46" in page and "₦30.46" in page
+    assert "Sum with Paystack’s fee" in page and "₦2,030.46" in page and "₦30.46" in page
     letter = db.session.scalars(text("SELECT args FROM procrastinate_jobs WHERE task_name = 'send_mail'")).one()
     assert letter["text"].count("₦2,000") == 2 and "2,030" not in letter["text"]
 
