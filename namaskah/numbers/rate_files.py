@@ -79,7 +79,7 @@ def _read(file: Iterable[str]) -> list[Line]:
     rows = csv.reader(file)
     try:
         for row in rows:
-            cells = [cell.strip().removeprefix("\ufeff") for cell in row]
+            cells = [cell.replace("\0", "").strip().removeprefix("\ufeff") for cell in row]
             if not any(cells) or [cell.lower() for cell in cells[:3]] == HEADER:
                 continue
             try:
@@ -104,11 +104,16 @@ def _line(number: int, cells: list[str]) -> Line:
         raise ValueError(f"a currency of three letters other than the wallet's is wanted, not {cells[0][:20]!r}")
     if rate is None:
         raise ValueError(f"a rate above zero like 1600.50 is wanted, not {cells[1][:40]!r}")
-    try:
-        at = datetime.fromisoformat(cells[2])
-    except ValueError:
-        raise ValueError(
-            f"a day or time like 2026-11-25 or 2026-11-25T09:00+01:00 is wanted, not {cells[2][:40]!r}"
-        ) from None
     source = cells[3] if len(cells) > 3 and cells[3] else "file"
-    return Line(number, currency, rate, at if at.tzinfo else at.replace(tzinfo=UTC), source)
+    return Line(number, currency, rate, _moment(cells[2]), source)
+
+
+def _moment(cell: str) -> datetime:
+    """Raises ValueError for what is none, or of no year one has rates of."""
+    try:
+        at = datetime.fromisoformat(cell)
+    except ValueError:
+        at = None
+    if at is None or not 2000 <= at.year <= 2200:
+        raise ValueError(f"a day or time like 2026-11-25 or 2026-11-25T09:00+01:00 is wanted, not {cell[:40]!r}")
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -214,6 +214,7 @@ def test_a_file_is_taken_and_a_second_time_changes_nothing(app: Flask) -> None:
         ("DOLLAR,1600,2026-01-05", "line 3: a currency of three letters"),
         ("NGN,1,2026-01-05", "line 3: a currency of three letters other than the wallet's"),
         ("USD,1600,yesterday", "line 3: a day or time like 2026-11-25"),
+        ("USD,1600,0001-01-01", "line 3: a day or time like 2026-11-25"),
         ("USD,1600", "line 3: currency,rate,valid_from is wanted"),
         ("USD,1601,2026-01-02", "line 3: USD is 1,600 from that moment already"),
         ("USD,16000,2026-01-05", "line 3: USD 16,000 is more than 20 % away from 1,600; if it is meant, say --meant"),
