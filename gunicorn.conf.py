@@ -45,7 +45,10 @@ def post_worker_init(worker: Any) -> None:
     import gevent  # noqa: PLC0415
 
     from namaskah import serving  # noqa: PLC0415
+    from namaskah.wallet import currency_guard  # noqa: PLC0415
 
     serving.let_psycopg2_yield()
+    with worker.wsgi.app_context():
+        currency_guard.refuse_other_currency()
     worker.wsgi = serving.SocketMiddleware(worker.wsgi)
     gevent.spawn(serving.close_pages_on_stop, worker)

@@ -133,6 +133,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import export_views as _export_views
     from namaskah.account import security_views as _security_views
     from namaskah.account import views as _account_views
+    from namaskah.admin import rate_views as _rate_views
     from namaskah.admin import reconciliation_views as _reconciliation_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers

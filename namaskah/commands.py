@@ -18,20 +18,21 @@ from namaskah.auth import accounts, audit, sessions
 from namaskah.auth.models import User
 from namaskah.auth.second_factor import factors, totp
 from namaskah.db import db, transaction
-from namaskah.numbers import pricelists, registry
+from namaskah.numbers import pricelists, rate_files, rates, registry
 from namaskah.reconciliation import books, findings, runs
-from namaskah.wallet import ledger
+from namaskah.wallet import currency_guard, ledger
 
 catalogue = AppGroup("catalogue", help="Services, countries and the providers' price lists.")
 ledger_group = AppGroup("ledger", help="The double-entry ledger.")
 account = AppGroup("account", help="What an operator decides about somebody's account.")
 audit_group = AppGroup("audit", help="The chained log of what happened to accounts.")
+rates_group = AppGroup("rates", help="What providers' currencies cost in the wallet's.")
 demo = AppGroup("demo", help="Accounts to try things with; not in production.")
 
 
 def register_commands(app: Flask) -> None:
     """Add the commands to `flask`."""
-    for group in (catalogue, ledger_group, account, audit_group, demo):
+    for group in (catalogue, ledger_group, account, audit_group, rates_group, demo):
         app.cli.add_command(group)
     app.cli.add_command(worker)
 
@@ -39,6 +40,7 @@ def register_commands(app: Flask) -> None:
 @click.command()
 def worker() -> None:
     """Do the background work until stopped."""
+    _refuse_other_currency()
     logging.basicConfig(level=current_app.config["LOG_LEVEL"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     background.run(current_app._get_current_object())  # type: ignore[attr-defined]
 
@@ -60,6 +62,7 @@ def sync_catalogue() -> None:
 @ledger_group.command("check")
 def check_ledger() -> None:
     """Run all invariants and print what breaks them; silent and exit code 0 when nothing does."""
+    _refuse_other_currency()
     db.session.execute(text("SET LOCAL statement_timeout = 0"))  # a large ledger takes its minutes
     faults = books.find_faults()
     for fault in faults:
@@ -158,6 +161,34 @@ def show_audit_head() -> None:
     click.echo(f"{number} {digest}")
 
 
+@rates_group.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--meant", is_flag=True, help="Rates far from the one before are meant.")
+def import_rates(file: TextIO, meant: bool) -> None:
+    """Take exchange rates from a CSV file, currency,rate,valid_from[,source] a line: all of them or none. Days and
+    times without a zone are UTC. The same file a second time changes nothing. "-" reads the input."""
+    try:
+        added, known = rate_files.take(file, _operator(), are_meant=meant)
+    except rate_files.FileRefused as error:
+        faults = "\n  ".join(error.faults[:20])
+        more = f"\n  and {len(error.faults) - 20} more" if len(error.faults) > 20 else ""
+        raise click.ClickException(f"nothing was taken:\n  {faults}{more}") from None
+    click.echo(f"{added} new rates, {known} known already.")
+
+
+@rates_group.command("list")
+def list_rates() -> None:
+    """Print the rates that hold now, then those to come."""
+    own = rates.wallet_currency()
+    for currency, rate in sorted(rates.current().items()):
+        if currency != own:
+            since = rate.valid_from.isoformat(timespec="minutes") if rate.valid_from else "ever"
+            click.echo(f"{currency} {rates.shown(rate.rate)} {own} since {since} ({rate.source})")
+    for each in rates.to_come():
+        at = each.valid_from.isoformat(timespec="minutes")
+        click.echo(f"{each.currency} {rates.shown(each.rate)} {own} from {at} on ({each.source})")
+
+
 @demo.command("accounts")
 def make_demo_accounts() -> None:
     """Make the demo customer and admin, with some money for the customer; prints those made now, as JSON lines."""
@@ -204,6 +235,13 @@ def _operator() -> str:
         return f"operator:{getpass.getuser()}"
     except (OSError, KeyError):
         return "operator"
+
+
+def _refuse_other_currency() -> None:
+    try:
+        currency_guard.refuse_other_currency()
+    except currency_guard.OtherCurrency as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _not_in_production() -> None:

@@ -15,6 +15,7 @@ from zoneinfo import available_timezones
 from namaskah import production
 from namaskah.money import MINOR_DIGITS
 from namaskah.papers.paper import unprintable
+from namaskah.wallet import currency_settings
 
 REQUIRED = object()
 
@@ -113,6 +114,12 @@ def currency(value: str) -> str:
     return value
 
 
+def fee_payer(value: str) -> str:
+    if value not in {"house", "customer"}:
+        raise ValueError("house or customer is wanted")
+    return value
+
+
 def printable(value: str) -> str:
     """What stands on receipts; ';' begins a new line. At most 300 characters."""
     found = "\n".join(filter(None, (line.strip() for line in value.split(";"))))
@@ -177,8 +184,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SUPPORT_EMAIL", text, "support@localhost", "address shown where a person may need help"),
     # Money
     Setting("WALLET_CURRENCY", currency, "NGN", "the one currency of all wallets; never change it later"),
-    Setting("TOP_UP_MIN_MINOR", integer, 50_000, "smallest top-up, in minor units"),
-    Setting("TOP_UP_MAX_MINOR", integer, 20_000_000, "largest top-up, in minor units"),
+    Setting("TOP_UP_MIN_MINOR", integer, 0, "smallest top-up, in minor units; 0: what suits the currency"),
+    Setting("TOP_UP_MAX_MINOR", integer, 0, "largest top-up, in minor units; 0: what suits the currency"),
+    Setting(
+        "TOP_UP_FEE_PAYER", fee_payer, "house", "who bears Paystack's fee: house, or customer on top of the amount"
+    ),
     Setting("PAYSTACK_SECRET_KEY", text, "", "Paystack's secret key; top-ups are closed without it"),
     Setting("PAYSTACK_BASE_URL", web_url, "https://api.paystack.co", "Paystack's API, or the sandbox's"),
     # Receipts: what was issued keeps what was set then
@@ -201,10 +211,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PROVIDER_CURRENCIES", pairs, {}, "name=currency of a provider's account where it is not USD"),
     Setting("PROVIDER_WEBHOOK_TOKEN", text, "", "secret in the address providers push SMS to; empty closes it"),
     # Prices: cost × rate × (1 + margin), rounded up to the step
-    Setting("FX_RATES", rates, {"USD": Decimal(1600)}, "wallet currency for one unit of a provider's currency"),
+    Setting(
+        "FX_RATES",
+        rates,
+        {"USD": Decimal(1600)},
+        "wallet currency for one unit of a provider's, until a dated rate is set on /admin/rates",
+    ),
+    Setting("FX_STALE_DAYS", integer, 7, "days after which the overview warns of an old rate; 0: never"),
     Setting("MARGIN_PERCENT", integer, 60, "added to the converted cost"),
     Setting("MIN_MARGIN_PERCENT", integer, 5, "the least we keep when a dearer provider steps in at the price shown"),
-    Setting("PRICE_STEP_MINOR", integer, 1_000, "prices are rounded up to a multiple of this"),
+    Setting("PRICE_STEP_MINOR", integer, 0, "prices are rounded up to a multiple of this; 0: what suits the currency"),
     Setting("CATALOGUE_SYNC_SECONDS", integer, 300, "how often the providers' price lists are read"),
     Setting("OFFER_FRESH_SECONDS", integer, 1_200, "offers not confirmed for this long are not sold"),
     # Rules
@@ -235,6 +251,7 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
             values[setting.name] = setting.parse(raw) if raw else setting.default
         except ValueError as error:
             faults.append(f"{setting.name} is wrong: {error}")
+    values |= currency_settings.suited(values, [name for name, raw in environ.items() if raw])
     faults += _contradictions(values)
     if faults:
         raise ConfigError("The settings are not usable:\n  " + "\n  ".join(faults))
@@ -242,7 +259,7 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def _contradictions(values: dict[str, Any]) -> list[str]:
-    faults = []
+    faults = currency_settings.faults(values)
     if values.get("ENVIRONMENT") == "production":
         faults += production.faults(values)
         if not values.get("ADMIN_SECOND_FACTOR", True):

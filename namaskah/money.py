@@ -3,22 +3,33 @@
 import re
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
+from namaskah.wallet.currencies import CURRENCIES
+
 MICROS = 1_000_000
 
 # How many decimals the wallet currencies we support have, and the sign a person expects.
 # CLDR shows the naira sign only in a few locales, so the signs are ours.
-MINOR_DIGITS = {"NGN": 2, "GHS": 2, "KES": 2, "ZAR": 2, "USD": 2}
-SIGNS = {"NGN": "₦", "GHS": "₵", "KES": "KSh", "ZAR": "R", "USD": "$"}
+MINOR_DIGITS = {code: currency.decimals for code, currency in CURRENCIES.items()}
+SIGNS = {code: currency.signs[0] for code, currency in CURRENCIES.items()}
 
 
 def parse_minor(text: str, currency: str) -> int | None:
-    """'2,000' or '2000.50' as minor units; None when it is no such amount or has more decimals than the currency."""
-    cleaned = text.strip().replace(",", "").replace(" ", "").replace("\u00a0", "").removeprefix(SIGNS[currency])
+    """'2,000', '₦2000.50' or 'NGN 2000' as minor units; None when it is no such amount or has more decimals than the
+    currency."""
+    cleaned = _without_sign(text.strip().replace(",", "").replace(" ", "").replace("\u00a0", ""), currency)
     # Digits (of any script) alone: "1e999999" is a number to Decimal, and a million digits to int().
     if not re.fullmatch(r"\d{1,15}(\.\d{1,6})?", cleaned):
         return None
     amount = Decimal(cleaned) * 10 ** MINOR_DIGITS[currency]
     return int(amount) if amount == amount.to_integral_value() else None
+
+
+def _without_sign(text: str, currency: str) -> str:
+    """The same without what people write before an amount, in small or capital letters."""
+    for sign in sorted((currency, *CURRENCIES[currency].signs), key=len, reverse=True):
+        if text[: len(sign)].casefold() == sign.casefold():
+            return text[len(sign) :]
+    return text
 
 
 def parse_micros(value: object) -> int:

@@ -60,7 +60,7 @@ def test_money_is_grouped_as_the_language_does_in_western_digits(page: None, loc
 
 @pytest.mark.parametrize(
     ("currency", "shown"),
-    [("NGN", "₦12"), ("GHS", "₵12"), ("USD", "$12"), ("ZAR", f"R{NO_BREAK}12"), ("KES", f"KSh{NO_BREAK}12")],
+    [("NGN", "₦12"), ("GHS", "GH₵12"), ("USD", "$12"), ("ZAR", f"R{NO_BREAK}12"), ("KES", f"KSh{NO_BREAK}12")],
 )
 def test_a_sign_of_letters_stands_apart(
     app: Flask, page: None, monkeypatch: pytest.MonkeyPatch, currency: str, shown: str

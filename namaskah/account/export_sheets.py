@@ -108,8 +108,9 @@ def _top_ups(user: User) -> Query:
     row = TopUp
     return (
         select(
-            row.reference, row.created_at, row.state, row.amount_minor, row.currency, row.paid_minor, row.fees_minor,
-            row.channel, row.gateway_status, row.gateway_message, row.settled_at, row.checkout_url,
+            row.reference, row.created_at, row.state, row.amount_minor, row.surcharge_minor, row.currency,
+            row.paid_minor, row.fees_minor, row.channel, row.gateway_status, row.gateway_message, row.settled_at,
+            row.checkout_url,
         ).where(row.user_id == user.id).order_by(row.id)
     )  # fmt: skip
 
@@ -118,9 +119,9 @@ def _receipts(user: User) -> Query:
     row, receipt = Invoice, aliased(Invoice)
     return (
         select(
-            row.kind, row.year, row.number, row.issued_on, row.paid_on, row.currency, row.total_minor, row.tax_minor,
-            row.tax_name, row.tax_rate, row.seller, row.buyer, row.language, receipt.year.label("receipt_year"),
-            receipt.number.label("receipt_number"),
+            row.kind, row.year, row.number, row.issued_on, row.paid_on, row.currency, row.total_minor, row.fee_minor,
+            row.tax_minor, row.tax_name, row.tax_rate, row.seller, row.buyer, row.language,
+            receipt.year.label("receipt_year"), receipt.number.label("receipt_number"),
         ).outerjoin(receipt, receipt.id == row.receipt_id).where(row.user_id == user.id).order_by(row.id)
     )  # fmt: skip
 

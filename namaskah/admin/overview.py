@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select
 
 from namaskah.db import db
+from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
 from namaskah.wallet import events, house
@@ -18,10 +19,15 @@ STUCK_AFTER = timedelta(minutes=10)
 
 
 def read() -> dict[str, Any]:
-    """Everything the page shows: providers, money they owe, orders in doubt, strays, payments nobody can match."""
+    """Everything the page shows: providers, money they owe, orders in doubt, strays, payments nobody can match, rates
+    that should be looked at."""
     checked = books.latest()
+    now = datetime.now(UTC)
     return {
-        "now": datetime.now(UTC),
+        "now": now,
+        "stale_rates": [rate.currency for rate in rates.stale(now) if rate.valid_from],
+        "undated_rates": [rate.currency for rate in rates.stale(now) if not rate.valid_from],
+        "missing_rates": rates.missing(),
         "providers": db.session.scalars(select(Provider).order_by(Provider.name)).all(),
         "books": _provider_money(),
         "owed_since": books.owed_since(),
@@ -30,7 +36,7 @@ def read() -> dict[str, Any]:
         "mismatched": _newest(select(TopUp).where(TopUp.state == "mismatch"), TopUp.id),
         "unmatched": _newest(select(GatewayEvent).where(_needs_a_person()), GatewayEvent.id),
         "checked": checked,
-        "check_is_late": checked is None or checked.checked_at < datetime.now(UTC) - CHECK_LATE_AFTER,
+        "check_is_late": checked is None or checked.checked_at < now - CHECK_LATE_AFTER,
         "differences": findings.unexplained(),
     }
 

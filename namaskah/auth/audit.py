@@ -50,6 +50,7 @@ SENTENCES = {
     "export_asked": _l("A file of everything we hold of you was asked for"),
     "export_downloaded": _l("The file of everything we hold of you was downloaded"),
     "deleted": _l("Account deleted"),
+    "rate_set": _l("Exchange rates set"),
 }
 
 

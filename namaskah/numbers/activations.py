@@ -132,7 +132,7 @@ def _must_find_by_key(user_id: int, key: str) -> Activation:
 
 
 def _affordable(route: routing.Route, price: int) -> bool:
-    return route.cost_micros <= pricing.max_cost_micros(price, route.currency)
+    return route.cost_micros <= pricing.max_cost_micros(price, route.currency, route.exchange_rate)
 
 
 def _open(
@@ -231,6 +231,7 @@ def _start_attempt(activation: Activation, route: routing.Route) -> bool:
             ("buying",),
             provider_name=route.provider,
             cost_micros=route.cost_micros,
+            exchange_rate=route.exchange_rate,
             attempt_at=func.now(),
             due_at=func.now() + timedelta(seconds=BUYING_SECONDS),
         )
@@ -258,8 +259,8 @@ def provider_codes(activation: Activation, provider: str) -> tuple[str, str]:
 
 
 def max_cost_micros(activation: Activation, currency: str) -> int:
-    """The most an activation's number may cost us. Raises pricing.NoRate."""
-    return pricing.max_cost_micros(activation.price_minor, currency)
+    """The most an activation's number may cost us, by the rate its provider was asked with. Raises pricing.NoRate."""
+    return pricing.max_cost_micros(activation.price_minor, currency, activation.exchange_rate)
 
 
 class _NotOurs(Exception):

@@ -1,6 +1,7 @@
 """What is sold (services, countries, providers, offers) and what was bought (activations, messages, strays)."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from namaskah.db import Base
+from namaskah.numbers.rate_models import RATE
 from namaskah.wallet.models import one_of
 
 
@@ -138,6 +140,7 @@ class Activation(Base):
         CheckConstraint(one_of("state", STATES), name="state"),
         CheckConstraint(one_of("end_reason", END_REASONS), name="end_reason"),
         CheckConstraint("price_minor > 0", name="price"),
+        CheckConstraint("exchange_rate > 0", name="exchange_rate"),
         CheckConstraint(f"({one_of('state', RELEASED)}) = (end_reason IS NOT NULL)", name="released_says_why"),
         CheckConstraint(
             f"({one_of('state', ('finished', *RELEASED))}) = (ended_at IS NOT NULL)", name="ended_says_when"
@@ -171,6 +174,7 @@ class Activation(Base):
     provider_name: Mapped[str] = mapped_column(ForeignKey("providers.name"))
     provider_ref: Mapped[str | None] = mapped_column(String(100))
     cost_micros: Mapped[int | None] = mapped_column(BigInteger)
+    exchange_rate: Mapped[Decimal | None] = mapped_column(RATE)  # of the provider's currency, as it was asked
     phone: Mapped[str | None] = mapped_column(String(20))
     asked_again_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     cancel_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.db import db, transaction
-from namaskah.numbers import directory, pricing, registry
+from namaskah.numbers import directory, pricing, rates, registry
 from namaskah.numbers.catalogue import MEASURED_DAYS, forget_cache
 from namaskah.numbers.models import Activation, Country, Offer, Provider, Service
 from namaskah.numbers.turns import take_turn
@@ -80,7 +80,7 @@ def sync(name: str) -> int:
     try:
         rows = _offer_rows(name, adapter.currency, quotes, services, countries)
     except pricing.NoRate as error:
-        current_app.logger.error("nothing of %s can be sold: FX_RATES has no rate for %s", name, error)
+        current_app.logger.error("nothing of %s can be sold: there is no exchange rate for %s", name, error)
         return 0
     money = _read_balance(name)
     with transaction():
@@ -115,7 +115,7 @@ def _offer_rows(
     provider: str, currency: str, quotes: list[Quote], services: dict[str, str], countries: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Quotes in our own codes, with prices, one for each service, country and operator."""
-    measured = _measured(provider)
+    measured, exchange_rate = _measured(provider), rates.rate_at(currency).rate
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for quote in quotes:
         service, country = services.get(quote.service), countries.get(quote.country)
@@ -127,7 +127,7 @@ def _offer_rows(
             "country_code": country,
             "operator": quote.operator,
             "cost_micros": quote.cost_micros,
-            "price_minor": pricing.price_minor(quote.cost_micros, currency),
+            "price_minor": pricing.price_minor(quote.cost_micros, currency, exchange_rate),
             "stock": min(quote.stock, 1_000_000),
             "rate": _blend(quote.rate, measured.get((service, country))),
         }

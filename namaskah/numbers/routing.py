@@ -1,13 +1,15 @@
 """Which provider sells: what can be bought now for a service and country, best first, and what we learn from it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from namaskah.db import db, transaction
-from namaskah.numbers import pricing, registry
+from namaskah.numbers import pricing, rates, registry
 from namaskah.numbers.models import Offer, Provider, Service
 from namaskah.providers.base import NotSold
 
@@ -26,13 +28,16 @@ PAUSES = {
 
 @dataclass(frozen=True)
 class Route:
-    """One way to get a number: an offer of one provider. Cost in millionths, price in minor units, rate 0…10000."""
+    """One way to get a number: an offer of one provider. Cost in millionths, price in minor units, rate 0…10000.
+
+    `exchange_rate` is the one in force as the route was found: whatever is decided about it is reckoned with that."""
 
     offer_id: int
     country: str
     operator: str
     provider: str
     currency: str
+    exchange_rate: Decimal
     cost_micros: int
     price_minor: int
     stock: int
@@ -48,7 +53,8 @@ class Route:
 
 def routes(service: str, country: str | None = None, operator: str | None = "any") -> list[Route]:
     """Everything on sale now for a service, best first. `operator=None` means every operator."""
-    wanted: list[ColumnElement[bool]] = [Offer.service_code == service, on_sale()]
+    known = rates.current()
+    wanted: list[ColumnElement[bool]] = [Offer.service_code == service, on_sale(known)]
     if country is not None:
         wanted.append(Offer.country_code == country)
     if operator is not None:
@@ -63,6 +69,7 @@ def routes(service: str, country: str | None = None, operator: str | None = "any
             operator=offer.operator,
             provider=offer.provider_name,
             currency=currency,
+            exchange_rate=known[currency].rate,
             cost_micros=offer.cost_micros,
             price_minor=offer.price_minor,
             stock=offer.stock,
@@ -74,15 +81,15 @@ def routes(service: str, country: str | None = None, operator: str | None = "any
     return sorted(found, key=lambda route: route.score, reverse=True)
 
 
-def on_sale() -> ColumnElement[bool]:
+def on_sale(currencies: Collection[str] | None = None) -> ColumnElement[bool]:
     """What may be sold: in stock, confirmed lately, service not blocked, provider configured, awake and with
-    money, and an exchange rate for it."""
+    money, and an exchange rate for it (`currencies` that have one, if they were looked up before)."""
     fresh = timedelta(seconds=current_app.config["OFFER_FRESH_SECONDS"])
     return and_(
         Offer.stock > 0,
         Service.blocked.is_(None),
         Provider.name.in_(registry.names()),
-        Provider.currency.in_(pricing.currencies()),
+        Provider.currency.in_(list(pricing.currencies() if currencies is None else currencies)),
         Provider.weight > 0,
         Provider.synced_at > func.now() - fresh,
         or_(Provider.paused_until.is_(None), Provider.paused_until < func.now()),

@@ -3,7 +3,8 @@ entries.
 
 ledger moves money · topups lets it in · events is what the gateway says by itself · paystack speaks to it ·
 invoices issues receipts, invoice_papers words them · statement explains, periods cuts it, statement_files writes it ·
-house knows our own accounts · checks proves. What money is spent on is
+house knows our own accounts · currencies is the table of them, fees and quotes reckon what paying costs,
+currency_settings and currency_guard keep the one we have · checks proves. What money is spent on is
 unknown here: an opaque reference, "activation:7".
 """
 

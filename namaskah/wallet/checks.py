@@ -95,10 +95,10 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "I10",
-        "a paid top-up has its credit, of the same amount to the same user, and a credit its paid top-up",
+        "a paid top-up has its credit, of what was paid without the fee on top, and a credit its paid top-up",
         """
         SELECT coalesce('top_up:' || p.reference, c.reference) AS reference, p.state, p.user_id, p.paid_minor,
-               c.user_id AS credited_user_id, c.amount AS credited
+               p.surcharge_minor, c.user_id AS credited_user_id, c.amount AS credited
           FROM (SELECT * FROM top_ups WHERE state = 'paid') AS p
           FULL JOIN (SELECT t.reference, a.user_id, e.amount
                        FROM ledger_transactions t
@@ -106,7 +106,33 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
                        JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'user_available'
                       WHERE t.kind = 'top_up') AS c
             ON c.reference = 'top_up:' || p.reference
-         WHERE (p.user_id, p.paid_minor) IS DISTINCT FROM (c.user_id, c.amount)
+         WHERE (p.user_id, p.paid_minor - p.surcharge_minor) IS DISTINCT FROM (c.user_id, c.amount)
+        """,
+    ),
+    (
+        "I10f",
+        "a fee that a payer bore is booked once, as ours, and stands with its paid top-up",
+        """
+        SELECT coalesce('top_up:' || p.reference, b.reference) AS reference, p.surcharge_minor, b.amount
+          FROM (SELECT * FROM top_ups WHERE state = 'paid' AND surcharge_minor > 0) AS p
+          FULL JOIN (SELECT t.reference, sum(e.amount) AS amount
+                       FROM ledger_transactions t
+                       JOIN ledger_entries e ON e.transaction_id = t.id
+                       JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'gateway_fees'
+                      WHERE t.kind = 'surcharge'
+                      GROUP BY t.reference) AS b
+            ON b.reference = 'top_up:' || p.reference
+         WHERE p.surcharge_minor IS DISTINCT FROM b.amount
+        """,
+    ),
+    (
+        "C1",
+        "wallets and the house hold money in one currency",
+        """
+        SELECT currency, accounts
+          FROM (SELECT currency, count(*) AS accounts, count(*) OVER () AS currencies
+                  FROM ledger_accounts WHERE provider IS NULL GROUP BY currency) AS used
+         WHERE currencies > 1
         """,
     ),
     (
@@ -124,15 +150,16 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "R2",
-        "a paid top-up has one receipt, of what was paid, or is due one, and a receipt its paid top-up",
+        "a paid top-up has one receipt, of all that was paid and of its fee, or is due one, and a receipt its top-up",
         """
-        SELECT p.reference, p.paid_minor, r.id AS receipt_id, r.total_minor, d.top_up_id AS due
+        SELECT p.reference, p.paid_minor, p.surcharge_minor, r.fee_minor, r.id AS receipt_id, r.total_minor,
+               d.top_up_id AS due
           FROM (SELECT * FROM top_ups WHERE state = 'paid') AS p
           FULL JOIN (SELECT * FROM invoices WHERE kind = 'receipt') AS r ON r.top_up_id = p.id
           LEFT JOIN receipts_due d ON d.top_up_id = p.id
          WHERE CASE WHEN d.top_up_id IS NOT NULL THEN r.id IS NOT NULL
-                    ELSE (p.user_id, p.paid_minor, p.currency)
-                         IS DISTINCT FROM (r.user_id, r.total_minor, r.currency) END
+                    ELSE (p.user_id, p.paid_minor, p.surcharge_minor, p.currency)
+                         IS DISTINCT FROM (r.user_id, r.total_minor, r.fee_minor, r.currency) END
         """,
     ),
     (

@@ -12,6 +12,7 @@ from wtforms import Field, Form, HiddenField, StringField
 from wtforms.validators import Length, Regexp, ValidationError
 
 from namaskah.money import parse_minor
+from namaskah.wallet import quotes
 
 
 def new_key() -> str:
@@ -23,21 +24,30 @@ class TopUpForm(FlaskForm):  # type: ignore[misc]
     """A preset (minor units) or an amount as people write it, which counts when both come.
 
     After validation `amount_minor` is the amount. Messages leave the limits out: the page has them beside the field.
+    `seen` is what the page said would be paid in all, where a fee comes on top.
     """
 
     preset = StringField(_l("How much?"))
     amount = StringField(_l("Or another amount"))
     key = HiddenField(validators=[Regexp("[A-Za-z0-9_-]{16,64}$")], default=new_key)
+    seen = StringField()
 
     amount_minor = 0
 
     def validate_amount(self, field: Field) -> None:
         typed = (field.data or "").strip()
         amount = _written(typed) if typed else _chosen(self.preset.data or "")
-        config = current_app.config
-        if not config["TOP_UP_MIN_MINOR"] <= amount <= config["TOP_UP_MAX_MINOR"]:
+        if not quotes.is_allowed(amount):
             raise ValidationError(_("This amount is outside the limits."))
         self.amount_minor = amount
+
+    def amount_if_any(self) -> int:
+        """The amount, or 0 where there is none that could be topped up; nothing else of the form is looked at."""
+        try:
+            self.validate_amount(self.amount)
+        except ValidationError:
+            return 0
+        return self.amount_minor
 
 
 class StatementForm(Form):

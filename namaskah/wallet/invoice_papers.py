@@ -18,12 +18,13 @@ from namaskah.wallet.models import Invoice
 
 @dataclass(frozen=True)
 class Wording:
-    """A document in somebody's language. `parties`: heading and lines; `totals`: the last pair is the sum."""
+    """A document in somebody's language. `parties`: heading and lines; `lines`: what was paid, and how much of it;
+    `totals`: the last pair is the sum."""
 
     name: str
     parties: Sequence[tuple[str, Sequence[str]]]
     facts: Sequence[tuple[str, str]]
-    what: str
+    lines: Sequence[tuple[str, str]]
     totals: Sequence[tuple[str, str]]
     note: str
 
@@ -40,7 +41,7 @@ def worded(invoice: Invoice) -> Wording:
             *_about_the_receipt(invoice),
             (_("Payment reference"), invoice.top_up.reference),
         ],
-        what=_("Wallet top-up, paid through Paystack") if is_receipt else _("Wallet top-up, given back by Paystack"),
+        lines=_what(invoice),
         totals=_totals(invoice),
         note=_("This receipt is also your invoice. It is paid in full.")
         if is_receipt
@@ -65,7 +66,7 @@ def paper(invoice: Invoice) -> Paper:
                 Facts(words.facts),
                 Table(
                     [Column(_("What"), 3), Column(_("Amount"), 1, is_amount=True)],
-                    [[words.what, exact_money(invoice.total_minor, invoice.currency)]],
+                    [list(line) for line in words.lines],
                 ),
                 Totals(words.totals),
                 Text(words.note, small=True),
@@ -96,6 +97,18 @@ def _lines(*texts: str) -> list[str]:
 
 def _about_the_receipt(invoice: Invoice) -> list[tuple[str, str]]:
     return [(_("For receipt"), invoice.receipt.full_number)] if invoice.receipt else []
+
+
+def _what(invoice: Invoice) -> list[tuple[str, str]]:
+    """A fee that the payer bore is a line of its own; both lines are what was paid."""
+    if invoice.kind == "receipt":
+        what = _("Wallet top-up, paid through Paystack")
+    else:
+        what = _("Wallet top-up, given back by Paystack")
+    lines = [(what, exact_money(invoice.total_minor - invoice.fee_minor, invoice.currency))]
+    if invoice.fee_minor:
+        lines.append((_("Paystack’s fee for the payment"), exact_money(invoice.fee_minor, invoice.currency)))
+    return lines
 
 
 def _totals(invoice: Invoice) -> list[tuple[str, str]]:

@@ -24,7 +24,8 @@ WHOLE = 10_000  # hundredths of a percent
 
 
 def issue_receipt(top_up: TopUp) -> Invoice:
-    """The receipt of a paid top-up, issued now unless it was before. Needs the open transaction that holds the top-up's
+    """The receipt of a paid top-up, issued now unless it was before: of all that was paid, a fee the payer bore and any
+    tax included. Needs the open transaction that holds the top-up's
     row; ledger accounts are locked before, audit events written after."""
     require_transaction()
     issued = receipt_of(top_up)
@@ -37,6 +38,7 @@ def issue_receipt(top_up: TopUp) -> Invoice:
         top_up,
         kind="receipt",
         total_minor=top_up.paid_minor,
+        fee_minor=top_up.surcharge_minor,
         tax_minor=included_tax(top_up.paid_minor, rate),
         tax_rate=rate,
         tax_name=current_app.config["TAX_NAME"],
@@ -101,6 +103,12 @@ def receipt_numbers(references: Iterable[str]) -> dict[str, str]:
     wanted = select(TopUp.reference, Invoice).join(Invoice, Invoice.top_up_id == TopUp.id)
     rows = db.session.execute(wanted.where(TopUp.reference.in_(list(references)), Invoice.kind == "receipt"))
     return {reference: invoice.full_number for reference, invoice in rows}
+
+
+def fees_borne(references: Iterable[str]) -> dict[str, int]:
+    """Reference of a top-up → the fee its payer bore, in minor units; those without are missing."""
+    wanted = select(TopUp.reference, TopUp.surcharge_minor).where(TopUp.surcharge_minor > 0)
+    return {row[0]: row[1] for row in db.session.execute(wanted.where(TopUp.reference.in_(list(references))))}
 
 
 def documents_of(top_up: TopUp) -> Sequence[Invoice]:

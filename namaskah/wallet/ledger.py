@@ -81,6 +81,14 @@ def top_up(user_id: int, reference: str, amount_minor: int, fees_minor: int = 0)
     )
 
 
+def surcharge(reference: str, amount_minor: int) -> bool:
+    """The part of a payment that its payer added for the gateway's fee. It is no customer's money: it stands against
+    the fees we bear, and whatever the gateway took more or less than it stays there, as the house's."""
+    return _post(
+        "surcharge", reference, {_house("gateway_clearing"): -amount_minor, _house("gateway_fees"): amount_minor}
+    )
+
+
 def hold(user_id: int, reference: str, amount_minor: int) -> bool:
     """Set money aside for a purchase. Raises InsufficientFunds, and then the caller's transaction must end."""
     return _post(

@@ -144,13 +144,19 @@ TOP_UP_STATES = ("opened", "pending", "paid", "failed", "abandoned", "expired", 
 
 class TopUp(Base):
     """Money on its way in. `opened`: not yet settled; `pending`: the payer's bank is still at it; `mismatch`: paid,
-    but not what we asked for, so a person looks at it."""
+    but not what we asked for, so a person looks at it.
+
+    `amount_minor` is what the customer chose and is credited; `surcharge_minor` is asked for on top of it where the
+    payer bears the gateway's fee. `paid_minor` is all that was paid, `fees_minor` what the gateway took of it."""
 
     __tablename__ = "top_ups"
     __table_args__ = (
         CheckConstraint(one_of("state", TOP_UP_STATES), name="state"),
         CheckConstraint("amount_minor > 0", name="amount"),
         CheckConstraint("(state = 'paid') = (paid_minor IS NOT NULL)", name="paid"),
+        CheckConstraint(
+            "surcharge_minor >= 0 AND (paid_minor IS NULL OR paid_minor > surcharge_minor)", name="surcharge"
+        ),
         Index("ix_top_ups_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_top_ups_user_id_id", "user_id", "id"),
     )
@@ -160,6 +166,7 @@ class TopUp(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     key: Mapped[str] = mapped_column(String(64), unique=True)  # of the form: a double click opens one checkout
     amount_minor: Mapped[int] = mapped_column(BigInteger)
+    surcharge_minor: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     currency: Mapped[str] = mapped_column(String(3))
     state: Mapped[str] = mapped_column(String(16), server_default="opened")
     checkout_url: Mapped[str | None] = mapped_column(Text)
@@ -171,6 +178,16 @@ class TopUp(Base):
     check_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # next time the sweep asks Paystack
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def asked_minor(self) -> int:
+        """What the checkout is opened with."""
+        return self.amount_minor + self.surcharge_minor
+
+    @property
+    def credited_minor(self) -> int | None:
+        """What came into the wallet of what was paid; None while nothing has."""
+        return None if self.paid_minor is None else self.paid_minor - self.surcharge_minor
 
 
 class GatewayEvent(Base):
@@ -206,8 +223,8 @@ class Invoice(Base):
     """A receipt for a top-up, or a credit note for money that went back. Never changed, never deleted.
 
     PostgreSQL numbers them as they are inserted, without a gap in a year, and dates run with the numbers. Amounts are
-    above zero in both kinds; the tax is part of the total. `seller` and `buyer` are copies of what was known then.
-    Insert with no ON CONFLICT: a document that is then left out would take its number with it.
+    above zero in both kinds; tax and the fee that a payer bore are parts of the total. `seller` and `buyer` are copies
+    of what was known then. Insert with no ON CONFLICT: a document that is then left out would take its number with it.
     """
 
     __tablename__ = "invoices"
@@ -218,6 +235,9 @@ class Invoice(Base):
         CheckConstraint(one_of("kind", INVOICE_KINDS), name="kind"),
         CheckConstraint("year = extract(year FROM issued_on)", name="year"),
         CheckConstraint("total_minor > 0 AND tax_minor BETWEEN 0 AND total_minor", name="amounts"),
+        CheckConstraint(
+            "fee_minor >= 0 AND fee_minor < total_minor AND (kind = 'receipt' OR fee_minor = 0)", name="fee"
+        ),
         CheckConstraint(
             "(kind = 'credit_note') = (receipt_id IS NOT NULL)"
             " AND (kind = 'credit_note') = (refund_reference IS NOT NULL)",
@@ -240,6 +260,7 @@ class Invoice(Base):
     language: Mapped[str] = mapped_column(String(12))
     currency: Mapped[str] = mapped_column(String(3))
     total_minor: Mapped[int] = mapped_column(BigInteger)
+    fee_minor: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     tax_minor: Mapped[int] = mapped_column(BigInteger)
     tax_rate: Mapped[int] = mapped_column()  # hundredths of a percent; 0: no tax line
     tax_name: Mapped[str] = mapped_column(String(40))

@@ -15,6 +15,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import Row, select
 
 from namaskah.db import db
+from namaskah.filters import money_text
 from namaskah.money import parse_minor
 from namaskah.wallet import invoices, periods
 from namaskah.wallet.models import LedgerEntry, LedgerTransaction
@@ -177,9 +178,8 @@ def _has(row: StatementRow, words: str) -> bool:
 def _rows(lines: list[Line]) -> list[StatementRow]:
     subjects = _subjects({line.reference for line in lines})
     ends = _ends({line.reference for line in lines if line.kind == "hold"})
-    receipts = invoices.receipt_numbers(
-        reference for line in lines if line.kind == "top_up" and (reference := _id_of(line.reference, "top_up"))
-    )
+    paid = [ref for line in lines if line.kind == "top_up" and (ref := _id_of(line.reference, "top_up"))]
+    receipts, fees = (invoices.receipt_numbers(paid), invoices.fees_borne(paid)) if paid else ({}, {})
     return [
         StatementRow(
             place=line.sequence,
@@ -190,7 +190,9 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             activation_id=_id_of(line.reference, "activation"),
             top_up_reference=(top_up := _id_of(line.reference, "top_up")),
             receipt=receipts.get(top_up or ""),
-            text=_sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note),
+            text=_with_fee(fees[top_up])
+            if line.kind == "top_up" and top_up in fees
+            else _sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note),
         )
         for line in lines
     ]
@@ -222,6 +224,11 @@ def _ends(references: set[str]) -> dict[str, str]:
         )
     )
     return {row.reference: row.kind for row in rows}
+
+
+def _with_fee(fee_minor: int) -> str:
+    """A top-up whose payer bore the gateway's fee: it was paid, and never was in the wallet."""
+    return str(_("Top-up; Paystack’s fee of %(fee)s was paid on top", fee=money_text(fee_minor)))
 
 
 def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:

@@ -23,7 +23,7 @@ from namaskah import live, mail
 from namaskah.auth.models import User
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.errors import UserError
-from namaskah.wallet import invoices, ledger
+from namaskah.wallet import invoices, ledger, quotes
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import (
     DuplicateReference,
@@ -83,14 +83,14 @@ def get_top_up(reference: str) -> TopUp:
 
 
 def open_top_up(user: User, amount_minor: int, key: str) -> TopUp:
-    """Open a checkout for this many minor units. The same `key` gives the same top-up, however often it is sent.
+    """Open a checkout for this many minor units, and for Paystack's fee on top where the customer bears it. The same
+    `key` gives the same top-up, however often it is sent.
 
     When the gateway does not open one the top-up is returned as `failed`: nothing was taken, a new form starts anew.
     Raises UserError outside the limits or without a gateway, KeyUsed when the key came with other content.
     """
     paystack = gateway()
-    config = current_app.config
-    if not config["TOP_UP_MIN_MINOR"] <= amount_minor <= config["TOP_UP_MAX_MINOR"]:
+    if not quotes.is_allowed(amount_minor):
         raise UserError(_("This amount is outside the limits of a top-up. Choose another one."))
     email, user_id = user.email, user.id
     top_up, is_ours_to_open = _claim_key(user_id, amount_minor, key)
@@ -153,6 +153,7 @@ def _claim_key(user_id: int, amount_minor: int, key: str) -> tuple[TopUp, bool]:
                 user_id=user_id,
                 key=key,
                 amount_minor=amount_minor,
+                surcharge_minor=quotes.quote(amount_minor).surcharge_minor,
                 currency=current_app.config["WALLET_CURRENCY"],
                 check_at=func.now() + timedelta(minutes=1),
             )
@@ -193,7 +194,7 @@ def _initialize(paystack: Paystack, top_up: TopUp, email: str, deadline: float) 
     return paystack.initialize(
         top_up.reference,
         email,
-        top_up.amount_minor,
+        top_up.asked_minor,
         top_up.currency,
         callback_url=base + RETURN_PATH,
         cancel_url=base + PAGE_PATH + top_up.reference,
@@ -268,9 +269,9 @@ def _difference(top_up: TopUp, payment: Payment, domain: str) -> str | None:
     settings, or a reference somebody else's request got hold of. A person credits it by an adjustment or sends it back.
     """
     paid = f"paid {payment.amount_minor} {payment.currency} in {payment.domain} mode"
-    asked = f"asked {top_up.amount_minor} {top_up.currency} in {domain} mode"
+    asked = f"asked {top_up.asked_minor} {top_up.currency} in {domain} mode"
     wallet_currency = current_app.config["WALLET_CURRENCY"]
-    if (payment.amount_minor, payment.currency, payment.domain) != (top_up.amount_minor, top_up.currency, domain):
+    if (payment.amount_minor, payment.currency, payment.domain) != (top_up.asked_minor, top_up.currency, domain):
         return f"{paid}, {asked}"
     if top_up.currency != wallet_currency:
         return f"{paid}, and wallets are now in {wallet_currency}"
@@ -278,16 +279,23 @@ def _difference(top_up: TopUp, payment: Payment, domain: str) -> str | None:
 
 
 def _credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
-    """State, ledger, receipt and mail in one transaction: all of it or nothing."""
-    fees = payment.fees_minor or 0
-    ledger.top_up(top_up.user_id, f"top_up:{top_up.reference}", payment.amount_minor, fees)
+    """State, ledger, receipt and mail in one transaction: all of it or nothing.
+
+    The customer has what was chosen. What was paid on top for the gateway's fee meets, in our books, the fee that the
+    gateway says it took: the difference is the house's, either way.
+    """
+    fees, reference = payment.fees_minor or 0, f"top_up:{top_up.reference}"
+    credit = payment.amount_minor - top_up.surcharge_minor
+    ledger.top_up(top_up.user_id, reference, credit, fees)
+    if top_up.surcharge_minor:
+        ledger.surcharge(reference, top_up.surcharge_minor)
     top_up.state, top_up.paid_minor, top_up.fees_minor = "paid", payment.amount_minor, fees
     top_up.settled_at, top_up.check_at = now, None
     user = db.session.get_one(User, top_up.user_id)
     balance_minor = ledger.balance(user.id).available_minor
     receipt = invoices.issue_receipt(top_up)
     if user.receipt_letters:
-        mail.top_up_paid(user, payment.amount_minor, balance_minor, receipt.full_number)
+        mail.top_up_paid(user, credit, balance_minor, receipt.full_number)
 
 
 def _claim_due() -> str | None:

@@ -12,21 +12,28 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, statement, topups
+from namaskah.wallet import blueprint, invoices, quotes, statement, topups
 from namaskah.wallet.forms import TopUpForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
 
 log = logging.getLogger(__name__)
 
-PRESETS = (100_000, 200_000, 500_000, 1_000_000)
 RECENT = 8
 
 
 @blueprint.get("/wallet")
 @customer
 def show() -> ResponseReturnValue:
-    return _wallet_page(TopUpForm(), _presets()[:2][-1:])
+    return _wallet_page(TopUpForm(), quotes.suggested()[:2][-1:])
+
+
+@blueprint.get("/wallet/top-up/cost")
+@customer
+def top_up_cost() -> ResponseReturnValue:
+    """What the amount in the form would cost, as the customer chooses and types."""
+    form = TopUpForm(request.args, meta={"csrf": False})
+    return render_template("wallet/_cost.html", quote=_quote(form.amount_if_any()))
 
 
 @blueprint.post("/wallet/top-up")
@@ -34,7 +41,7 @@ def show() -> ResponseReturnValue:
 @limits.limit("top up", limits.account)
 def top_up() -> ResponseReturnValue:
     form = TopUpForm()
-    chosen = [amount for amount in _presets() if str(amount) == form.preset.data]
+    chosen = [amount for amount in quotes.suggested() if str(amount) == form.preset.data]
     if not form.validate():
         return _wallet_page(form, chosen), 422
     try:
@@ -43,8 +50,10 @@ def top_up() -> ResponseReturnValue:
         form.amount.errors = [error.message]
         form.key.data = new_key()
         return _wallet_page(form, chosen), error.status
-    page = url_for("wallet.top_up_page", reference=opened.reference, go=1)
-    if "HX-Request" in request.headers and _is_payable(opened):
+    # Whoever has not been shown what is asked for in all, because no script told, sees it before going to pay.
+    is_known = form.seen.data == str(opened.asked_minor) or not opened.surcharge_minor
+    page = url_for("wallet.top_up_page", reference=opened.reference) + ("?go=1" if is_known else "?look=1")
+    if "HX-Request" in request.headers and is_known and _is_payable(opened):
         return go(opened.checkout_url or page)
     return go(page)
 
@@ -88,8 +97,10 @@ def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
     return render_template(
         "wallet/show.html",
         form=form,
-        presets=_presets(),
+        presets=quotes.suggested(),
         preset=next(iter(chosen), None),
+        fee_on_top=quotes.customer_pays_fee(),
+        quote_of=_quote,
         sign=SIGNS[config["WALLET_CURRENCY"]],
         minimum_minor=config["TOP_UP_MIN_MINOR"],
         maximum_minor=config["TOP_UP_MAX_MINOR"],
@@ -98,10 +109,11 @@ def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
     )
 
 
-def _presets() -> list[int]:
-    """The round amounts that the limits allow."""
-    config = current_app.config
-    return [amount for amount in PRESETS if config["TOP_UP_MIN_MINOR"] <= amount <= config["TOP_UP_MAX_MINOR"]]
+def _quote(amount_minor: int) -> quotes.Quote | None:
+    """For an amount that can be topped up; None for another, and where no fee comes on top."""
+    if not (quotes.customer_pays_fee() and amount_minor and quotes.is_allowed(amount_minor)):
+        return None
+    return quotes.quote(amount_minor)
 
 
 def _own_top_up(reference: str) -> TopUp:

@@ -77,7 +77,7 @@ def make(stand: Stand) -> Gallery:
             "newcomer": _NEWCOMER,
             "secured": _SECURED,
             "unverified": _UNVERIFIED,
-            "admin": [("admin", "/admin"), ("others' books", "/admin/reconciliation")],
+            "admin": [("admin", "/admin"), ("others' books", "/admin/reconciliation"), ("rates", "/admin/rates")],
         },
     )
 

@@ -15,7 +15,10 @@ ANYTHING = {"*"}
 ROOMS: dict[str, set[str]] = {
     "": ANYTHING,  # namaskah/__init__.py
     # what knows nothing of the product
-    "money": set(),
+    "wallet.currencies": set(),  # a table of plain values
+    "wallet.fees": {"wallet.currencies"},
+    "wallet.currency_settings": {"wallet.currencies", "wallet.fees"},
+    "money": {"wallet.currencies"},
     "http": set(),
     "db": set(),
     "extensions": set(),
@@ -24,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "spreadsheets": set(),
     "production": {"strength"},
     "papers": set(),  # from plain values
-    "config": {"money", "papers", "production"},
+    "config": {"money", "papers", "production", "wallet.currency_settings"},
     "limits": {"extensions"},
     "errors": {"db", "limits"},
     "admission": {"errors"},
@@ -58,8 +61,8 @@ ROOMS: dict[str, set[str]] = {
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
     "wallet": {
-        "wallet.paystack", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live",
-        "mail", "money", "papers", "spreadsheets",
+        "wallet.currencies", "wallet.fees", "wallet.paystack", "auth", "auth.models", "db", "errors", "filters", "jobs",
+        "language", "limits", "live", "mail", "money", "papers", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {

@@ -28,6 +28,7 @@ LEDGER_TRIGGERS = {
     "ledger_no_truncate": {"ledger_entries", "ledger_transactions", "ledger_accounts"},
     "ledger_no_delete": {"ledger_accounts"},
     "ledger_guard_account": {"ledger_accounts"},
+    "ledger_one_currency": {"ledger_accounts"},
 }
 INVOICE_TRIGGERS = {
     "invoice_number": {"invoices"},
@@ -37,7 +38,8 @@ INVOICE_TRIGGERS = {
     "invoice_no_delete": {"invoice_years"},
     "invoice_receipt_due": {"top_ups"},
 }
-OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS
+RATE_TRIGGERS = {"exchange_rates_immutable": {"exchange_rates"}, "exchange_rates_no_truncate": {"exchange_rates"}}
+OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | RATE_TRIGGERS
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def our_triggers() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with db.engine.connect() as connection:
         for name, table in connection.execute(sa.text(query)):
-            if name.startswith(("ledger_", "invoice_")):
+            if name.startswith(("ledger_", "invoice_", "exchange_rates_")):
                 found.setdefault(name, set()).add(table)
     return found
 

@@ -262,6 +262,7 @@ def test_the_routers_order_is_weight_then_success_then_price(alice: User) -> Non
             "operator": "any",
             "provider": "p",
             "currency": "USD",
+            "exchange_rate": 1600,
             "cost_micros": 100_000,
             "price_minor": 30_000,
             "stock": 9,

@@ -79,4 +79,4 @@ def test_without_a_rate_there_is_no_price_and_the_list_is_not_read(
     with pytest.raises(pricing.NoRate):
         pricing.max_cost_micros(1, "USD")
     assert pricelists.sync("fivesim") == 0
-    assert "FX_RATES has no rate for USD" in caplog.text
+    assert "no exchange rate for USD" in caplog.text

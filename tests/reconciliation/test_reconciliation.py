@@ -101,6 +101,23 @@ def test_every_difference_with_the_gateway_has_its_name(alice: User, counter: Co
     change("top_ups", f"reference = '{names[5]}'", never.id)  # the books are whole again for what checks them
 
 
+def test_where_payers_bear_the_fee_all_that_was_paid_is_compared(
+    app: Flask, alice: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "TOP_UP_FEE_PAYER", "customer")
+    before = ledger.balance(alice.id).available_minor
+    settled, missed, untold = paid(alice, counter), paid(alice, counter), paid(alice, counter)
+    topups.settle(settled.reference)
+    counter.transaction(untold.reference).fees = None
+    topups.settle(untold.reference)
+    assert compare() == set()
+    assert ledger.balance(alice.id).available_minor == before + 3 * 200_000
+    assert topups.get_top_up(missed.reference).paid_minor == 203_046
+    counter.transaction(untold.reference).fees = 3_046  # it is told later what was taken
+    counter.transaction(settled.reference).paid_amount = 200_000
+    assert compare() == {("paystack", "fees", untold.reference), ("paystack", "amount", settled.reference)}
+
+
 def test_every_difference_with_a_provider_has_its_name(alice: User, control: Control, sandbox: Sandbox) -> None:
     shop.only("fivesim")
     dearer, unknown, paid_back = shop.buy(alice), shop.buy(alice), shop.buy(alice)

@@ -60,12 +60,20 @@ FAULTS = [
     ("I10", LONE_CREDIT.replace(":key", "'a'") + "; INSERT INTO top_ups"
             " (reference, user_id, key, amount_minor, currency, state, paid_minor)"
             " VALUES ('twice', :user, 'key', 70, 'NGN', 'paid', 71)"),
+    ("I10f", "UPDATE top_ups SET surcharge_minor = 5 WHERE state = 'paid'"),
+    ("I10f", "INSERT INTO ledger_accounts (kind, currency, scale) VALUES ('gateway_fees', 'NGN', 2);"
+             " WITH t AS (INSERT INTO ledger_transactions (kind, idempotency_key, reference)"
+             " VALUES ('surcharge', 'k', 'top_up:gone') RETURNING id) INSERT INTO ledger_entries"
+             " (transaction_id, account_id, amount) SELECT t.id, a.id, 5 FROM t, ledger_accounts a"
+             " WHERE a.kind = 'gateway_fees'"),
+    ("C1", "INSERT INTO ledger_accounts (kind, currency, scale) VALUES ('promo', 'GHS', 2)"),
     ("R1", "UPDATE invoices SET number = 2"),
     ("R1", "UPDATE invoice_years SET last = 2"),
     ("R1", credit_note(3, "1", 0)),
     ("R1", credit_note(2, "1", 0, earlier=1) + "; UPDATE invoice_years SET last = 2"),
     ("R2", "DELETE FROM invoices"),
     ("R2", "UPDATE invoices SET total_minor = total_minor - 1"),
+    ("R2", "UPDATE invoices SET fee_minor = 1"),
     ("R2", "UPDATE top_ups SET state = 'failed', paid_minor = NULL WHERE state = 'paid'"),
     ("R2", "INSERT INTO receipts_due SELECT id FROM top_ups WHERE state = 'paid'"),
     ("R3", credit_note(2, "total_minor + 1", 0)),
