@@ -7,7 +7,7 @@ Locks: a customer's gifts in order of their ids, before any account.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from namaskah.db import db, require_transaction
 from namaskah.wallet.promo_models import PromoGrant, PromoPart
@@ -83,7 +83,7 @@ def give_anew(user_id: int, reference: str) -> int:
     return given
 
 
-def _usable(user_id: int, currency: str) -> tuple[object, ...]:
+def _usable(user_id: int, currency: str) -> tuple[ColumnElement[bool], ...]:
     return (
         PromoGrant.user_id == user_id,
         PromoGrant.currency == currency,
@@ -92,7 +92,7 @@ def _usable(user_id: int, currency: str) -> tuple[object, ...]:
     )
 
 
-def _parts(reference: str, *, lock: bool = False) -> Sequence[Row[tuple[PromoGrant, int]]]:
+def _parts(reference: str, *, lock: bool = False) -> Sequence[Row[PromoGrant, int]]:
     wanted = (
         select(PromoGrant, PromoPart.amount_minor)
         .join(PromoPart, PromoPart.grant_id == PromoGrant.id)

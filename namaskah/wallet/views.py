@@ -12,8 +12,8 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, statement, topups
-from namaskah.wallet.forms import TopUpForm, new_key
+from namaskah.wallet import blueprint, invoices, promo, statement, topups
+from namaskah.wallet.forms import TopUpForm, VoucherForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
 
@@ -88,6 +88,8 @@ def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
     return render_template(
         "wallet/show.html",
         form=form,
+        voucher_form=VoucherForm(formdata=None),
+        gifts=promo.gifts(me().id),
         presets=_presets(),
         preset=next(iter(chosen), None),
         sign=SIGNS[config["WALLET_CURRENCY"]],

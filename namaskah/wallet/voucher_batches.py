@@ -82,9 +82,7 @@ def take_codes(batch_id: int, actor: str) -> str:
         batch = _lock(batch_id)
         if batch.sealed_codes is None:
             raise UserError(
-                _(
-                    "These codes were downloaded before; we only keep prints of them. Revoke the batch and make another."
-                ),
+                _("These codes are gone: we only keep prints of them. Revoke the batch and make another one."),
                 status=410,
             )
         try:
@@ -127,7 +125,7 @@ def get_batch(batch_id: int) -> VoucherBatch:
     return found
 
 
-def uses(batch: VoucherBatch, limit: int = 50) -> Sequence[Row[tuple[VoucherRedemption, str, PromoGrant]]]:
+def uses(batch: VoucherBatch, limit: int = 50) -> Sequence[Row[VoucherRedemption, str, PromoGrant]]:
     """Who used which code (its last four), newest first, and what became of the gift."""
     return db.session.execute(
         select(VoucherRedemption, Voucher.last_four, PromoGrant)

@@ -34,8 +34,10 @@ IN_THE_FILE = {
     "ledger_accounts": "statement",
     "passkeys": "passkeys",
     "policy_acceptances": "rules",
+    "promo_grants": "gifts",
     "sessions": "devices",
     "top_ups": "top-ups",
+    "voucher_redemptions": "gifts",
 }
 NOT_IN_THE_FILE = {
     "data_exports": "earlier files",

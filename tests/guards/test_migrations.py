@@ -37,7 +37,13 @@ INVOICE_TRIGGERS = {
     "invoice_no_delete": {"invoice_years"},
     "invoice_receipt_due": {"top_ups"},
 }
-OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS
+PROMO_TRIGGERS = {
+    "promo_check_left": {"promo_grants"},
+    "promo_no_delete": {"promo_grants"},
+    "promo_append_only": {"promo_parts", "voucher_redemptions"},
+    "promo_no_truncate": {"promo_grants", "promo_parts", "voucher_redemptions"},
+}
+OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | PROMO_TRIGGERS
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ def our_triggers() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with db.engine.connect() as connection:
         for name, table in connection.execute(sa.text(query)):
-            if name.startswith(("ledger_", "invoice_")):
+            if name.startswith(("ledger_", "invoice_", "promo_")):
                 found.setdefault(name, set()).add(table)
     return found
 
