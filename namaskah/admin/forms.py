@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, DateField, Field, HiddenField, IntegerField, StringField
-from wtforms.validators import InputRequired, Length, NumberRange, Regexp, ValidationError
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange, Regexp, ValidationError
 
 from namaskah.money import parse_minor
 from namaskah.wallet.voucher_batches import Terms
@@ -30,10 +30,15 @@ def _between(least: int, most: int) -> NumberRange:
 
 
 _WANTED = InputRequired(_l("Fill this in."))
+_WORDS = DataRequired(_l("Fill this in."))
+
+
+def _plain(typed: str | None) -> str:
+    return (typed or "").replace("\0", "").strip()  # which no text of the database holds
 
 
 class _AmountForm(FlaskForm):  # type: ignore[misc]
-    amount = StringField(_l("Amount"), [_WANTED])
+    amount = StringField(_l("Amount"), [_WORDS])
     key = HiddenField(validators=[KEY], default=new_key)
 
     amount_minor = 0
@@ -45,16 +50,16 @@ class _AmountForm(FlaskForm):  # type: ignore[misc]
 class GiftForm(_AmountForm):
     """Credit for one customer."""
 
-    email = StringField(_l("The customer’s e-mail address"), [_WANTED, _at_most(254)])
+    email = StringField(_l("The customer’s e-mail address"), [_WORDS, _at_most(254)])
     days = IntegerField(_l("Days it lasts"), [_WANTED, _between(1, 730)], default=30)
-    reason = StringField(_l("Why, as the customer will read it"), [_WANTED, _at_most(200)])
+    reason = StringField(_l("Why, as the customer will read it"), [_WORDS, _at_most(200)], filters=[_plain])
 
 
 class BatchForm(_AmountForm):
     """A batch of codes. Days are whole ones in UTC, both included."""
 
-    name = StringField(_l("Name of the batch"), [_WANTED, _at_most(80)])
-    note = StringField(_l("What it is for"), [_at_most(200)])
+    name = StringField(_l("Name of the batch"), [_WORDS, _at_most(80)], filters=[_plain])
+    note = StringField(_l("What it is for"), [_at_most(200)], filters=[_plain])
     lifetime_days = IntegerField(_l("Days the gift lasts, from its use on"), [_WANTED, _between(1, 730)], default=30)
     codes = IntegerField(_l("How many codes"), [_WANTED, _between(1, 5_000)], default=1)
     uses_each = IntegerField(_l("How many customers may use each"), [_WANTED, _between(1, 100_000)], default=1)
