@@ -4,7 +4,7 @@ import getpass
 import json
 import logging
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
 import click
@@ -22,7 +22,7 @@ from namaskah.numbers import checks as number_checks
 from namaskah.numbers import pricelists, registry
 from namaskah.reconciliation import findings, runs
 from namaskah.wallet import checks as wallet_checks
-from namaskah.wallet import ledger
+from namaskah.wallet import ledger, promo
 
 catalogue = AppGroup("catalogue", help="Services, countries and the providers' price lists.")
 ledger_group = AppGroup("ledger", help="The double-entry ledger.")
@@ -172,6 +172,8 @@ def make_demo_accounts() -> None:
         user = accounts.find_by_email(made.email)
         if user and made.role == "customer":
             with transaction():
+                until = datetime.now(UTC) + timedelta(days=30)
+                promo.grant(user.id, "operator", f"demo:{user.id}", 30_000, until, note="Welcome")
                 ledger.adjust(user.id, f"demo:{user.id}", 500_000, "flask demo accounts", "demo money")
 
 

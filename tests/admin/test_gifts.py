@@ -68,12 +68,8 @@ def test_a_batch_is_made_taken_once_used_and_revoked(browser: FlaskClient, admin
     made = browser.post("/admin/vouchers", data=BATCH | {"key": secrets.token_urlsafe(24), "one_each": "y"})
     batch = db.session.scalars(select(VoucherBatch)).one()
     assert made.location == f"/admin/vouchers/{batch.id}"
-    assert (batch.amount_minor, batch.most_minor, batch.one_each, batch.made_by) == (
-        50_000,
-        150_000,
-        True,
-        f"user:{admin.id}",
-    )
+    assert (batch.amount_minor, batch.most_minor) == (50_000, 150_000)
+    assert (batch.one_each, batch.made_by) == (True, f"user:{admin.id}")
     assert batch.valid_until - batch.valid_from == timedelta(days=10)
     assert "Good now" in browser.get("/admin/vouchers").text
     page = browser.get(made.location).text
