@@ -286,3 +286,10 @@ def test_an_account_that_is_gone_is_given_nothing(payer: User) -> None:
         db.session.get_one(User, payer.id).deleted_at = datetime.now(UTC)
     with pytest.raises(promo.NotGiven):
         give(payer, 100)
+
+
+def test_the_demo_customer_has_a_gift(app: Flask) -> None:
+    assert app.test_cli_runner().invoke(args=["demo", "accounts"]).exit_code == 0
+    db.session.rollback()
+    [gift] = db.session.scalars(select(PromoGrant)).all()
+    assert (gift.left_minor, ledger.balance(gift.user_id).spendable_minor) == (30_000, 530_000)
