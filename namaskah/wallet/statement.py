@@ -7,6 +7,7 @@ A customer's own money and their gifts are two accounts with a balance each, and
 shows the other one. A purchase paid from both has a line in both; that of the own money says how much was a gift.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ GIFT_OVER = {
     "expired": _l("Gift: what was left of it has run out"),
     "account deleted": _l("Gift: given up with the account"),
 }
-VOUCHER = "voucher:"  # begins the note of a gift that came by a code; its last four letters follow
+VOUCHER = re.compile("voucher:([0-9A-Z]{4})")  # the note of a gift that came by a code: its last four letters
 
 
 @dataclass(frozen=True)
@@ -268,9 +269,8 @@ def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
     if kind == "adjustment":
         return str(_("Correction: %(reason)s", reason=note))
     if kind == "promo_granted":
-        is_code = note.startswith(VOUCHER)
-        code = note.removeprefix(VOUCHER)
-        return str(_("Gift by code …%(code)s", code=code) if is_code else _("Gift: %(reason)s", reason=note))
+        by_code = VOUCHER.fullmatch(note)
+        return str(_("Gift by code …%(code)s", code=by_code[1]) if by_code else _("Gift: %(reason)s", reason=note))
     if kind == "promo_expired":
         return str(GIFT_OVER.get(note, GIFT_OVER["expired"]))
     if kind == "hold":

@@ -72,3 +72,6 @@ def test_every_page_counts_the_gift_as_money_that_can_be_spent(client: FlaskClie
     assert chip and "₦5,000" in chip.group()
     assert "<del>" in page and re.search(r"<del>.*?₦5,000", page)
     assert "short" not in page
+    assert re.search(r"₦4,000</span> of it is a gift; use it before", page)
+    other = log_in(client.application.test_client(), make_user("plain@example.com", money=500_000))
+    assert "of it is a gift" not in other.get("/numbers?service=whatsapp&country=NG").text

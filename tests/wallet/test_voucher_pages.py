@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.wallet import ledger, promo, voucher_codes
+from namaskah.wallet import ledger, promo, voucher_codes, vouchers
 from tests.support import give, log_in, make_user, make_vouchers
 
 from .test_statement_pages import pdf_of
@@ -137,6 +137,13 @@ def test_the_files_of_gifts_hold_the_lines_of_gifts(client: FlaskClient, funded:
     assert "Gift: what was left of it has run out" in " ".join(pdf_of(browser, show="gifts").split())
     own = browser.get("/wallet/statement.csv").data.decode("utf-8-sig")
     assert "promo_granted" not in own and "(and ₦300 of a gift)" in own
+
+
+def test_the_statement_names_a_gift_by_its_codes_last_letters(browser: FlaskClient, payer: User) -> None:
+    _batch, [code] = make_vouchers()
+    vouchers.redeem(payer, code)
+    page = browser.get("/wallet/statement?show=gifts").text
+    assert f"Gift by code …{code[-4:]}" in page and code not in page
 
 
 def test_who_never_had_a_gift_sees_no_statement_of_them(browser: FlaskClient) -> None:
