@@ -136,6 +136,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.admin import rate_views as _rate_views
     from namaskah.admin import reconciliation_views as _reconciliation_views
     from namaskah.admin import views as _admin_views
+    from namaskah.admin import voucher_views as _admin_voucher_views
     from namaskah.api import paystack, providers
     from namaskah.auth import email_views as _email_views
     from namaskah.auth import password_views as _password_views
@@ -152,6 +153,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.wallet import invoice_views as _invoice_views
     from namaskah.wallet import statement_views as _statement_views
     from namaskah.wallet import views as _wallet_views
+    from namaskah.wallet import voucher_views as _voucher_views
 
     for blueprint in (
         pages.blueprint,

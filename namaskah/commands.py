@@ -4,7 +4,7 @@ import getpass
 import json
 import logging
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
 import click
@@ -20,7 +20,7 @@ from namaskah.auth.second_factor import factors, totp
 from namaskah.db import db, transaction
 from namaskah.numbers import pricelists, rate_files, rates, registry
 from namaskah.reconciliation import books, findings, runs
-from namaskah.wallet import currency_guard, ledger
+from namaskah.wallet import currency_guard, ledger, promo
 
 catalogue = AppGroup("catalogue", help="Services, countries and the providers' price lists.")
 ledger_group = AppGroup("ledger", help="The double-entry ledger.")
@@ -198,6 +198,8 @@ def make_demo_accounts() -> None:
         user = accounts.find_by_email(made.email)
         if user and made.role == "customer":
             with transaction():
+                until = datetime.now(UTC) + timedelta(days=30)
+                promo.grant(user.id, "operator", f"demo:{user.id}", 30_000, until, note="Welcome")
                 ledger.adjust(user.id, f"demo:{user.id}", 500_000, "flask demo accounts", "demo money")
 
 

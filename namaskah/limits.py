@@ -63,6 +63,9 @@ FIGURES = {
     "buy": Figures("60 per minute", "10 per minute"),
     "change an activation": Figures("60 per minute", "20 per minute"),
     "top up": Figures("10 per 10 minutes; 50 per day", "3 per 10 minutes; 10 per day"),
+    # Gift codes: what was wrong counts alone. Many customers share one address of their mobile network.
+    "wrong gift codes": Figures("5 per 10 minutes", "3 per 10 minutes"),
+    "wrong gift codes from a network": Figures("50 per 10 minutes", "15 per 10 minutes"),
     "settle": Figures("30 per minute", "10 per minute"),
     # Reading, by programs rather than by people
     "search": Figures("120 per minute", None),

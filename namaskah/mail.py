@@ -101,6 +101,13 @@ def top_up_paid(user: User, amount_minor: int, balance_minor: int, receipt: str)
     _leave("top_up_paid", user, name=user.name, amount=amount, balance=balance, receipt=receipt, receipt_link=link)
 
 
+def gift_ends(user: User, left_minor: int, until: datetime) -> None:
+    """So much of a gift, in minor units of the wallet's currency, is left and runs out then."""
+    with reading_as(user):
+        amount = money_text(left_minor)
+    _leave("gift_ends", user, name=user.name, amount=amount, until=until, page=_page("numbers"))
+
+
 def send(to: str, subject: str, text: str, html: str) -> None:
     """Hand one letter to the mail server. Raises OSError or smtplib.SMTPException when it does not take it."""
     config = current_app.config

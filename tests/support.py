@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,16 @@ from sqlalchemy.engine import make_url
 
 from dev.process import free_port
 from namaskah import config
-from namaskah.auth import sessions
+from namaskah.auth import encryption, sessions
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers import checks as number_checks
 from namaskah.sandbox import Sandbox
 from namaskah.wallet import checks as wallet_checks
-from namaskah.wallet import invoices, ledger
+from namaskah.wallet import invoices, ledger, promo, voucher_batches
 from namaskah.wallet.models import Invoice, TopUp
+from namaskah.wallet.promo_models import PromoGrant
+from namaskah.wallet.voucher_models import VoucherBatch
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "namaskah_test_template"
@@ -185,6 +187,34 @@ def make_receipt(user: User, paid_minor: int = 250_000, **more: Any) -> Invoice:
         db.session.flush()
         ledger.top_up(user.id, f"top_up:{top_up.reference}", paid_minor)
         return invoices.issue_receipt(top_up)
+
+
+def give(user: User, amount_minor: int, *, days: float = 30) -> PromoGrant:
+    """A gift to this user that lasts for so many days; fewer than none, and its time is over."""
+    with transaction():
+        until = datetime.now(UTC) + timedelta(days=days)
+        gift = promo.grant(user.id, "operator", f"test:{secrets.token_hex(8)}", amount_minor, until, note="a present")
+    assert gift is not None
+    return gift
+
+
+def make_vouchers(**more: Any) -> tuple[VoucherBatch, list[str]]:
+    """A batch of codes that are good now, and the codes themselves, which stay to be downloaded."""
+    now = datetime.now(UTC)
+    wanted: dict[str, Any] = {
+        "name": "Spring",
+        "amount_minor": 50_000,
+        "lifetime_days": 30,
+        "codes": 1,
+        "uses_each": 1,
+        "one_each": False,
+        "valid_from": now - timedelta(days=1),
+        "valid_until": now + timedelta(days=1),
+    }
+    batch = voucher_batches.make(voucher_batches.Terms(**(wanted | more)), secrets.token_hex(16), "test")
+    sealed = batch.sealed_codes
+    assert sealed is not None
+    return batch, encryption.decrypt(sealed, f"voucher codes:{batch.id}").decode().split()
 
 
 class Visitor(FlaskClient):

@@ -21,7 +21,7 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.numbers import closing
 from namaskah.numbers.models import HOLDING, OPEN, Activation
-from namaskah.wallet import ledger
+from namaskah.wallet import ledger, promo
 from namaskah.wallet.models import TopUp
 
 
@@ -44,6 +44,7 @@ class Standing:
     """What an account has that stands in the way of deleting it, or is lost by it."""
 
     available_minor: int
+    promo_minor: int
     waiting: Sequence[Activation]
     pending: Sequence[TopUp]
     is_admin: bool
@@ -57,8 +58,10 @@ def standing(user: User) -> Standing:
     """How an account stands now. A number whose code has come is in nobody's way: it is paid and can be ended."""
     waiting = select(Activation).where(Activation.user_id == user.id, Activation.state.in_(HOLDING))
     pending = select(TopUp).where(TopUp.user_id == user.id, TopUp.state == "pending")
+    balance = ledger.balance(user.id)
     return Standing(
-        ledger.balance(user.id).available_minor,
+        balance.available_minor,
+        balance.promo_minor,
         db.session.scalars(waiting.order_by(Activation.id)).all(),
         db.session.scalars(pending.order_by(TopUp.id)).all(),
         user.is_admin,
@@ -77,6 +80,7 @@ def delete(user: User, given_up_minor: int) -> None:
         if owner is None or owner.deleted_at is not None:
             return
         _require_free(owner)
+        promo.forfeit(owner.id, f"user:{owner.id}")
         _give_up(owner.id, given_up_minor, f"user:{owner.id}")
         if ledger.balance(owner.id).available_minor != 0:
             raise NotYet(_("Your balance has just changed, so nothing was deleted. Look at it once more."))
@@ -107,6 +111,7 @@ def _reapply_one(tombstone: Tombstone, actor: str) -> bool:
             return False
         was_there = owner.deleted_at is None
         if was_there:
+            promo.forfeit(owner.id, actor)
             _give_up(owner.id, ledger.balance(owner.id).available_minor, actor)
         _erase(owner, actor, tombstone.deleted_at)
     return was_there

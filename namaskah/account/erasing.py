@@ -12,6 +12,7 @@ from namaskah.auth.models import PolicyAcceptance, User
 from namaskah.db import db, require_transaction, transaction
 from namaskah.numbers.models import Activation, Message
 from namaskah.wallet.models import GatewayEvent, TopUp
+from namaskah.wallet.promo_models import PromoGrant
 
 # Tables that name an account by `user_id` → what becomes of their rows. A test fails for a table that is in neither.
 ERASED = (
@@ -34,7 +35,9 @@ KEPT = {
     "invoices": "receipts and credit notes as they were issued, name and all: the law wants them whole",
     "ledger_accounts": "the books",
     "policy_acceptances": "which rules were accepted when, without the address on the network",
+    "promo_grants": "what was given, for the books; the reason loses its words",
     "top_ups": "what came in, by the gateway's reference",
+    "voucher_redemptions": "which code was used, so that it counts as used",
 }
 
 
@@ -48,6 +51,7 @@ def erase(owner: User, deleted_at: datetime | None = None) -> None:
         db.session.execute(table.delete().where(table.c.user_id == owner.id))
     _erase_contents(Activation.user_id == owner.id, TopUp.user_id == owner.id)
     db.session.execute(update(PolicyAcceptance).where(PolicyAcceptance.user_id == owner.id).values(address=None))
+    db.session.execute(update(PromoGrant).where(PromoGrant.user_id == owner.id, PromoGrant.note != "").values(note=""))
     _blank(owner, deleted_at)
     db.session.execute(
         pg_insert(DeletedAccount).values(user_id=owner.id, deleted_at=owner.deleted_at).on_conflict_do_nothing()

@@ -27,6 +27,8 @@ from namaskah.numbers.models import Activation, Favourite, Message
 from namaskah.spreadsheets import cell
 from namaskah.wallet import statement
 from namaskah.wallet.models import BuyerDetails, GatewayEvent, Invoice, TopUp
+from namaskah.wallet.promo_models import PromoGrant
+from namaskah.wallet.voucher_models import Voucher, VoucherRedemption
 
 LARGEST = 20 * 2**20  # bytes of the whole file: a row of this size is read and written in a breath
 AT_ONCE = 500
@@ -92,16 +94,38 @@ def _history(user: User) -> Rows:
 
 
 def _statement(user: User) -> Rows:
+    return _movements(user, "all")
+
+
+def _gift_statement(user: User) -> Rows:
+    return _movements(user, "gifts")
+
+
+def _movements(user: User, show: str) -> Rows:
     yield ["at", "kind", "what", "amount_minor", "balance_after_minor", "activation", "top_up"]
     before = None
     while True:
-        page = statement.statement(user.id, before=before, limit=AT_ONCE)
+        page = statement.statement(user.id, show, before=before, limit=AT_ONCE)
         for row in page.rows:
             about = [row.activation_id and int(row.activation_id), row.top_up_reference]
             yield [row.at, row.kind, row.text, row.amount_minor, row.balance_after_minor, *about]
         before = page.next_before
         if before is None:
             return
+
+
+def _gifts(user: User) -> Query:
+    row, use = PromoGrant, VoucherRedemption
+    return (
+        select(
+            row.created_at, row.source, row.note, row.amount_minor, row.left_minor, row.expired_minor, row.currency,
+            row.expires_at, use.created_at.label("code_used_at"), Voucher.last_four.label("code_ends_in"),
+        )
+        .outerjoin(use, use.grant_id == row.id)
+        .outerjoin(Voucher, Voucher.id == use.voucher_id)
+        .where(row.user_id == user.id)
+        .order_by(row.id)
+    )  # fmt: skip
 
 
 def _top_ups(user: User) -> Query:
@@ -173,6 +197,8 @@ SHEETS = (
     Sheet("new-address", _l("The e-mail address that waits to be confirmed"), table(_address)),
     Sheet("security", _l("What happened to your account"), _history),
     Sheet("statement", _l("Every movement of your money, newest first"), _statement),
+    Sheet("gifts", _l("What we gave you, and how much of it is left"), table(_gifts)),
+    Sheet("gift-statement", _l("Every movement of your gifts, newest first"), _gift_statement),
     Sheet("top-ups", _l("Payments you began, and what became of them"), table(_top_ups)),
     Sheet("receipts", _l("Receipts and credit notes, as they were issued"), table(_receipts)),
     Sheet("buyer", _l("What stands on your receipts"), table(_buyer)),

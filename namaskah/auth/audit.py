@@ -49,6 +49,11 @@ SENTENCES = {
     "policies_accepted": _l("New version of the rules accepted"),
     "export_asked": _l("A file of everything we hold of you was asked for"),
     "export_downloaded": _l("The file of everything we hold of you was downloaded"),
+    "gift_given": _l("We gave you credit"),
+    "voucher_redeemed": _l("A gift code was used"),
+    "vouchers_made": _l("Gift codes made"),
+    "vouchers_taken": _l("Gift codes downloaded"),
+    "vouchers_revoked": _l("Gift codes revoked"),
     "deleted": _l("Account deleted"),
     "rate_set": _l("Exchange rates set"),
 }

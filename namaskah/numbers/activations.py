@@ -174,7 +174,7 @@ def _open(
             ledger.hold(user.id, activation.reference, price)
             note(activation, "bought")
     except ledger.InsufficientFunds:
-        missing = price - ledger.balance(user.id).available_minor
+        missing = price - ledger.balance(user.id).spendable_minor
         raise NotEnoughMoney(
             _("Your balance does not cover this number. You have paid nothing; top up and try again."),
             missing_minor=max(missing, 1),

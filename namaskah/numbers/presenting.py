@@ -73,7 +73,7 @@ def service_name(code: str) -> str:
 def present(activation: Activation) -> View:
     """Everything the page shows about an activation, read now."""
     found = [_message(message) for message in messages.of_activation(activation.id)]
-    available = ledger.balance(activation.user_id).available_minor
+    spendable = ledger.balance(activation.user_id).spendable_minor
     refunded = activation.price_minor if activation.state in RELEASED else 0
     is_open = activation.state == "received" and not _is_over(activation)
     view = View(
@@ -98,8 +98,8 @@ def present(activation: Activation) -> View:
         can_finish=activation.state == "received",
         seconds_to_code=_seconds_to_code(activation),
         refunded_minor=refunded,
-        balance_before_minor=available + (-refunded if refunded else activation.price_minor),
-        balance_after_minor=available,
+        balance_before_minor=max(spendable - refunded if refunded else spendable + activation.price_minor, 0),
+        balance_after_minor=spendable,
         messages=found,
         timeline=_timeline(activation),
         code=next((message.code for message in found if message.code), None),

@@ -117,7 +117,7 @@ def _offer_lists(service: str | None) -> dict[str, Any]:
     sort = request.args.get("sort", "best")
     sort = sort if sort in SORTS else "best"
     country = request.args.get("country", "")[:2].upper()
-    balance = ledger.balance(current_user.id).available_minor if current_user.is_authenticated else 0
+    balance = ledger.balance(current_user.id).spendable_minor if current_user.is_authenticated else 0
     found = catalogue.offers(service, sort) if service else []
     opened = country if any(offer.country == country for offer in found) else (found[0].country if found else "")
     rows = [_offer_row(offer, balance, is_open=offer.country == opened) for offer in found]

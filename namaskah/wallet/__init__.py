@@ -3,9 +3,10 @@ entries.
 
 ledger moves money · topups lets it in · events is what the gateway says by itself · paystack speaks to it ·
 invoices issues receipts, invoice_papers words them · statement explains, periods cuts it, statement_files writes it ·
-house knows our own accounts · currencies is the table of them, fees and quotes reckon what paying costs,
-currency_settings and currency_guard keep the one we have · checks proves. What money is spent on is
-unknown here: an opaque reference, "activation:7".
+promo gives credit that runs out and takes it back, promo_spending is what purchases take of it · vouchers are codes one
+gets it by, voucher_batches makes them · house knows our own accounts · currencies is the table of them, fees and quotes
+reckon what paying costs, currency_settings and currency_guard keep the one we have · checks proves. What money is spent
+on is unknown here: an opaque reference, "activation:7".
 """
 
 from flask import Blueprint

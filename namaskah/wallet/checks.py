@@ -1,8 +1,10 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
-Numbered as in the project's list of money invariants, R for receipts; those about activations stand with the
-activations.
+Numbered as in the project's list of money invariants, R for receipts, P for gifts (promo_checks.py); those about
+activations stand with the activations.
 """
+
+from namaskah.wallet import promo_checks
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
     (
@@ -75,7 +77,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         SELECT r.reference, a.user_id, sum(e.amount) AS refunded
           FROM ledger_transactions r
           JOIN ledger_entries e ON e.transaction_id = r.id
-          JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'user_available'
+          JOIN ledger_accounts a ON a.id = e.account_id AND a.kind IN ('user_available', 'user_promo')
          WHERE r.kind = 'refund'
          GROUP BY r.reference, a.user_id
         HAVING sum(e.amount) > coalesce(
@@ -174,4 +176,5 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
             OR bool_or((c.top_up_id, c.user_id, c.currency) IS DISTINCT FROM (r.top_up_id, r.user_id, r.currency))
         """,
     ),
+    *promo_checks.CHECKS,
 )

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import Field, Form, HiddenField, StringField
-from wtforms.validators import Length, Regexp, ValidationError
+from wtforms.validators import InputRequired, Length, Regexp, ValidationError
 
 from namaskah.money import parse_minor
 from namaskah.wallet import quotes
@@ -103,3 +103,12 @@ def _chosen(text: str) -> int:
 
 def _currency() -> str:
     return str(current_app.config["WALLET_CURRENCY"])
+
+
+class VoucherForm(FlaskForm):  # type: ignore[misc]
+    """A gift code as people type it: small letters, dashes and spaces do no harm."""
+
+    code = StringField(
+        _l("Gift code"),
+        [InputRequired(_l("Type the code.")), Length(max=100, message=_l("A code has sixteen letters and digits."))],
+    )

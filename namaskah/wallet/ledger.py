@@ -7,10 +7,12 @@ becomes an error, never a wrong balance.
 
 Sign: what we owe is positive (a customer's money), what we own or have spent is negative. Wallet amounts are in minor
 units (scale 2), provider amounts in millionths of the provider's currency (scale 6).
-Locks: the caller's own row first, then the accounts; entries are written in account-id order by every verb.
+Locks: the caller's own row first, then the customer's gifts, then the accounts; entries are written in account-id order
+by every verb.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import current_app
 from sqlalchemy import insert, select
@@ -18,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.exc import IntegrityError
 
 from namaskah.db import db, require_transaction, violated
-from namaskah.wallet import house
+from namaskah.wallet import house, promo_spending
 from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
 
 WALLET_SCALE = 2
@@ -49,11 +51,19 @@ class Account:
 
 @dataclass(frozen=True)
 class Balance:
-    """A wallet as its owner sees it, in minor units."""
+    """A wallet as its owner sees it, in minor units. `available_minor` is the customer's own money, `promo_minor` gifts
+    that have not run out; `promo_until` is when the first of those does."""
 
     available_minor: int
     held_minor: int
     currency: str
+    promo_minor: int = 0
+    promo_until: datetime | None = None
+
+    @property
+    def spendable_minor(self) -> int:
+        """What a purchase may cost."""
+        return self.available_minor + self.promo_minor
 
 
 def balance(user_id: int) -> Balance:
@@ -65,7 +75,8 @@ def balance(user_id: int) -> Balance:
         )
     ).all()
     amounts = {row.kind: row.balance for row in rows}
-    return Balance(amounts.get("user_available") or 0, amounts.get("user_held") or 0, currency)
+    gifts = promo_spending.unexpired(user_id, currency) if amounts.get("user_promo") else (0, None)
+    return Balance(amounts.get("user_available") or 0, amounts.get("user_held") or 0, currency, *gifts)
 
 
 def top_up(user_id: int, reference: str, amount_minor: int, fees_minor: int = 0) -> bool:
@@ -90,12 +101,21 @@ def surcharge(reference: str, amount_minor: int) -> bool:
 
 
 def hold(user_id: int, reference: str, amount_minor: int) -> bool:
-    """Set money aside for a purchase. Raises InsufficientFunds, and then the caller's transaction must end."""
-    return _post(
-        "hold",
-        reference,
-        {_user("user_available", user_id): -amount_minor, _user("user_held", user_id): amount_minor},
-    )
+    """Set money aside for a purchase: gifts first, those that run out first before others, then the customer's own.
+
+    Raises InsufficientFunds, and then the caller's transaction must end.
+    """
+    written = _begin("hold", reference)
+    if written is None:
+        return False
+    gift = promo_spending.take(user_id, _wallet_currency(), reference, amount_minor)
+    amounts = {
+        _user("user_available", user_id): gift - amount_minor,
+        _user("user_promo", user_id): -gift,
+        _user("user_held", user_id): amount_minor,
+    }
+    _enter(written, reference, amounts)
+    return True
 
 
 def capture(user_id: int, reference: str, amount_minor: int) -> bool:
@@ -109,27 +129,51 @@ def capture(user_id: int, reference: str, amount_minor: int) -> bool:
 
 
 def release(user_id: int, reference: str, amount_minor: int, note: str = "") -> bool:
-    """Give held money back. Raises UnknownHold without a hold, or after a capture."""
+    """Give held money back, each part to where it came from. Raises UnknownHold without a hold, or after a capture."""
     _require_hold(reference, amount_minor, unless="capture")
-    return _post(
-        "release",
-        reference,
-        {_user("user_held", user_id): -amount_minor, _user("user_available", user_id): amount_minor},
-        note=note,
-    )
+    written = _begin("release", reference, note=note)
+    if written is None:
+        return False
+    gift = promo_spending.give_back(reference)
+    amounts = {
+        _user("user_held", user_id): -amount_minor,
+        _user("user_promo", user_id): gift,
+        _user("user_available", user_id): amount_minor - gift,
+    }
+    _enter(written, reference, amounts)
+    return True
 
 
 def refund(user_id: int, reference: str, amount_minor: int, actor: str, note: str) -> bool:
-    """Give captured money back, once and whole. Raises UnknownHold when nothing was captured for the reference."""
-    if _amount_of("capture", reference) is None:
+    """Give captured money back, once and whole; what was a gift becomes one again.
+
+    Raises UnknownHold when not just this much was captured for the reference.
+    """
+    if _amount_of("capture", reference) != amount_minor:
         raise UnknownHold(reference)
-    return _post(
-        "refund",
-        reference,
-        {_house("revenue"): -amount_minor, _user("user_available", user_id): amount_minor},
-        actor=actor,
-        note=note,
-    )
+    written = _begin("refund", reference, actor=actor, note=note)
+    if written is None:
+        return False
+    gift = promo_spending.give_anew(user_id, reference)
+    amounts = {
+        _house("revenue"): -amount_minor,
+        _user("user_promo", user_id): gift,
+        _user("user_available", user_id): amount_minor - gift,
+    }
+    _enter(written, reference, amounts)
+    return True
+
+
+def promo_grant(user_id: int, reference: str, amount_minor: int, actor: str, note: str) -> bool:
+    """The house gives a customer credit. Whose row it is and until when stands in `promo_grants`: see promo.py."""
+    amounts = {_user("user_promo", user_id): amount_minor, _house("promo"): -amount_minor}
+    return _post("promo_granted", reference, amounts, actor=actor, note=note)
+
+
+def promo_expire(user_id: int, reference: str, amount_minor: int, actor: str, note: str) -> bool:
+    """What is left of a gift goes back to the house. Only promo.py calls it, with the gift's row locked."""
+    amounts = {_user("user_promo", user_id): -amount_minor, _house("promo"): amount_minor}
+    return _post("promo_expired", reference, amounts, actor=actor, note=note)
 
 
 def adjust(user_id: int, reference: str, amount_minor: int, actor: str, note: str) -> bool:
@@ -205,28 +249,37 @@ def _wallet_currency() -> str:
 
 def _post(kind: str, reference: str, amounts: dict[Account, int], *, actor: str = "system", note: str = "") -> bool:
     """Write one transaction and its entries, unless it was written before."""
+    written = _begin(kind, reference, actor=actor, note=note)
+    if written is not None:
+        _enter(written, reference, amounts)
+    return written is not None
+
+
+def _begin(kind: str, reference: str, *, actor: str = "system", note: str = "") -> int | None:
+    """Number of a new transaction, whose entries must follow; None when it was written before."""
     require_transaction()
-    written = db.session.execute(
+    return db.session.execute(
         pg_insert(LedgerTransaction)
         .values(kind=kind, idempotency_key=f"{kind}:{reference}", reference=reference, actor=actor, note=note)
         .on_conflict_do_nothing(index_elements=["idempotency_key"])
         .returning(LedgerTransaction.id)
     ).scalar_one_or_none()
-    if written is None:
-        return False
+
+
+def _enter(transaction_id: int, reference: str, amounts: dict[Account, int]) -> None:
+    """Write a transaction's entries, in order of their accounts. Raises InsufficientFunds."""
     lines = sorted((_account_id(account), amount) for account, amount in amounts.items() if amount)
     if not lines:
-        raise ValueError(f"{kind}:{reference} moves no money")
+        raise ValueError(f"{reference} moves no money")
     try:
         db.session.execute(
             insert(LedgerEntry),
-            [{"transaction_id": written, "account_id": account, "amount": amount} for account, amount in lines],
+            [{"transaction_id": transaction_id, "account_id": account, "amount": amount} for account, amount in lines],
         )
     except IntegrityError as error:
         if violated(error) == "ck_ledger_accounts_not_negative":
             raise InsufficientFunds(reference) from None
         raise
-    return True
 
 
 def _account_id(account: Account) -> int:

@@ -46,19 +46,19 @@ class Span:
         return max(self.end - self.first, 0)
 
 
-def whole(user_id: int) -> Span:
-    """Everything so far."""
+def whole(user_id: int, kind: str = "user_available") -> Span:
+    """Everything so far of the customer's own money, or of their account of another kind."""
     found = db.session.execute(
         select(LedgerAccount.id, LedgerAccount.sequence).filter_by(
-            kind="user_available", user_id=user_id, provider=None, currency=current_app.config["WALLET_CURRENCY"]
+            kind=kind, user_id=user_id, provider=None, currency=current_app.config["WALLET_CURRENCY"]
         )
     ).one_or_none()
     return Span(found.id, 1, found.sequence + 1) if found else Span(None, 1, 1)
 
 
-def span(user_id: int, since: date | None, until: date | None) -> Span:
+def span(user_id: int, since: date | None, until: date | None, kind: str = "user_available") -> Span:
     """What moved from the first moment of `since` to the last of `until`; None leaves that side open."""
-    all_of_it = whole(user_id)
+    all_of_it = whole(user_id, kind)
     first = _first_line_from(all_of_it, midnight(since)) if since else 1
     end = _first_line_from(all_of_it, midnight(until + timedelta(days=1))) if until else all_of_it.end
     return Span(all_of_it.account_id, first, max(first, end))
@@ -71,7 +71,7 @@ def midnight(day: date) -> datetime:
 
 
 def balances(piece: Span) -> tuple[int, int]:
-    """What could be spent before the first line and after the last, in minor units."""
+    """What the account held before the first line and after the last, in minor units."""
     wanted = {piece.first - 1, piece.end - 1}
     query = select(LedgerEntry.sequence, LedgerEntry.balance_after).where(
         LedgerEntry.account_id == piece.account_id, LedgerEntry.sequence.in_(wanted)

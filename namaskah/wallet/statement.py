@@ -2,8 +2,12 @@
 
 A purchase is one line when its money is held and, if no code comes, one more when it is back. Taking the held money
 for good moves nothing here; it changes what the first line says.
+
+A customer's own money and their gifts are two accounts with a balance each, and so two statements, made alike: `gifts`
+shows the other one. A purchase paid from both has a line in both; that of the own money says how much was a gift.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,13 +16,14 @@ from datetime import datetime
 from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import Row, select
+from sqlalchemy import Row, ScalarSelect, select
+from sqlalchemy.orm import aliased
 
 from namaskah.db import db
 from namaskah.filters import money_text
 from namaskah.money import parse_minor
 from namaskah.wallet import invoices, periods
-from namaskah.wallet.models import LedgerEntry, LedgerTransaction
+from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from namaskah.wallet.periods import Span
 
 PAGE = 25
@@ -28,7 +33,9 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "all": (),
     "in": ("top_up", "adjustment"),
     "bought": ("hold", "release", "refund"),
+    "gifts": (),
 }
+ACCOUNTS = {"gifts": "user_promo"}  # which account a filter is about, if not the customer's own money
 
 # What a reference is about, in the reader's language: {"activation": ids -> {id: "WhatsApp, Nigeria"}}.
 # The wallet knows no activations; who holds money for something enters its describer here.
@@ -54,6 +61,11 @@ RELEASED = {
 }
 MONEY_BACK = _l("%(what)s: money back")
 REFUNDED = _l("%(what)s: refunded")
+GIFT_OVER = {
+    "expired": _l("Gift: what was left of it has run out"),
+    "account deleted": _l("Gift: given up with the account"),
+}
+VOUCHER = re.compile("voucher:([0-9A-Z]{4})")  # the note of a gift that came by a code: its last four letters
 
 
 @dataclass(frozen=True)
@@ -95,9 +107,10 @@ def statement(
     """One page of a user's statement: the newest, those older than line `before`, or those newer than `after`; of what
     is `within`, and of that what has all the words (or is the amount) in what the reader sees.
 
-    Raises KeyError for an unknown `show` (all, in, bought).
+    Raises KeyError for an unknown `show` (all, in, bought, gifts).
     """
-    span, kinds = within or periods.whole(user_id), FILTERS[show]
+    kinds = FILTERS[show]
+    span = within or periods.whole(user_id, account_of(show))
     if after is not None and before is None:
         rest = Span(span.account_id, max(span.first, after + 1), span.end)
         found, rest = _look(rest, kinds, words, limit + 1, upwards=True)
@@ -111,6 +124,11 @@ def statement(
         older = rows[-1].place if len(found) > limit else rest.end if rest.lines else None
         newer = None if before is None or not (rows or rest.lines) else rows[0].place if rows else before - 1
     return StatementPage(rows, older, newer, is_cut=len(found) <= limit and bool(rest.lines))
+
+
+def account_of(show: str) -> str:
+    """The kind of account that a filter shows."""
+    return ACCOUNTS.get(show, "user_available")
 
 
 def in_pieces(span: Span) -> Iterator[list[StatementRow]]:
@@ -139,7 +157,7 @@ def _look(
     return found[:wanted], span
 
 
-Line = Row[tuple[int, int, int, str, str, str, datetime]]
+Line = Row[tuple[int, int, int, str, str, str, datetime, int | None]]
 
 
 def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, *, upwards: bool) -> list[Line]:
@@ -153,6 +171,7 @@ def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, *, upwards: bo
             LedgerTransaction.reference,
             LedgerTransaction.note,
             LedgerTransaction.created_at,
+            _beside_it().label("gift"),
         )
         .join(LedgerTransaction)
         .where(
@@ -166,6 +185,22 @@ def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, *, upwards: bo
     if kinds:
         query = query.where(LedgerTransaction.kind.in_(kinds))
     return list(db.session.execute(query))
+
+
+def _beside_it() -> ScalarSelect[int]:
+    """What the same transaction moved of the customer's gifts, for a line that is not one of those itself."""
+    entry = aliased(LedgerEntry)
+    return (
+        select(entry.amount)
+        .join(LedgerAccount, LedgerAccount.id == entry.account_id)
+        .where(
+            entry.transaction_id == LedgerEntry.transaction_id,
+            entry.account_id != LedgerEntry.account_id,
+            LedgerAccount.kind == "user_promo",
+        )
+        .correlate(LedgerEntry)
+        .scalar_subquery()
+    )
 
 
 def _has(row: StatementRow, words: str) -> bool:
@@ -192,7 +227,9 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             receipt=receipts.get(top_up or ""),
             text=_with_fee(fees[top_up])
             if line.kind == "top_up" and top_up in fees
-            else _sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note),
+            else _with_gift(
+                _sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note), line.gift
+            ),
         )
         for line in lines
     ]
@@ -237,6 +274,11 @@ def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
         return str(_("Top-up"))
     if kind == "adjustment":
         return str(_("Correction: %(reason)s", reason=note))
+    if kind == "promo_granted":
+        by_code = VOUCHER.fullmatch(note)
+        return str(_("Gift by code …%(code)s", code=by_code[1]) if by_code else _("Gift: %(reason)s", reason=note))
+    if kind == "promo_expired":
+        return str(GIFT_OVER.get(note, GIFT_OVER["expired"]))
     if kind == "hold":
         sentence = HELD[end]
     elif kind == "release":
@@ -244,3 +286,13 @@ def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
     else:
         sentence = REFUNDED
     return str(sentence) % {"what": subject or _("A number")}
+
+
+def _with_gift(sentence: str, gift_minor: int | None) -> str:
+    """A line of the customer's own money, and what came from or went back to gifts beside it."""
+    if not gift_minor:
+        return sentence
+    amount = money_text(abs(gift_minor))
+    if gift_minor < 0:
+        return str(_("%(line)s (and %(amount)s of a gift)", line=sentence, amount=amount))
+    return str(_("%(line)s (and %(amount)s to your gifts)", line=sentence, amount=amount))

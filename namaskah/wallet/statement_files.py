@@ -37,16 +37,22 @@ class TooLong(UserError):
 
 @dataclass(frozen=True)
 class Period:
-    """Days of the reader's calendar, both included; None: from the beginning, until now. `span` is what moved."""
+    """Days of the reader's calendar, both included; None: from the beginning, until now. `span` is what moved: of the
+    customer's own money, or of their gifts."""
 
     since: date | None
     until: date | None
     span: Span
+    of_gifts: bool = False
+
+    @property
+    def title(self) -> str:
+        return str(_("Statement of gifts") if self.of_gifts else _("Statement"))
 
     @property
     def file_name(self) -> str:
         days = (self.since, self.until or datetime.now(_zone()).date())
-        return "-".join(("statement", *(value.isoformat() for value in days if value)))
+        return "-".join(("gifts" if self.of_gifts else "statement", *(value.isoformat() for value in days if value)))
 
 
 def check_length(period: Period, kind: str) -> None:
@@ -88,10 +94,10 @@ def paper(user: User, period: Period) -> Paper:
     account = _("Customer %(number)s", number=user.id)
     came, went = (sum(row.amount_minor for row in rows if (row.amount_minor > 0) is up) for up in (True, False))
     return Paper(
-        title=f"{_('Statement')} {days}",
+        title=f"{period.title} {days}",
         language=str(get_locale() or DEFAULT),
         made_at=now,
-        head=_("Statement"),
+        head=period.title,
         subhead=days,
         foot=f"{account} · {days}",
         blocks=[

@@ -21,7 +21,7 @@ from namaskah.auth.access import customer, me
 from namaskah.auth.passwords import beside_the_loop
 from namaskah.db import leave_database
 from namaskah.papers.printer import printed
-from namaskah.wallet import blueprint, periods, statement, statement_files
+from namaskah.wallet import blueprint, periods, promo, statement, statement_files
 from namaskah.wallet.forms import StatementForm
 from namaskah.wallet.statement_files import Period, TooLong
 
@@ -35,8 +35,10 @@ def show_statement() -> ResponseReturnValue:
     if show not in statement.FILTERS:
         abort(404)
     if not form.validate():
-        return render_template("wallet/statement.html", form=form, shown=show, page=None, chosen=_chosen(form)), 422
-    period = _period(form)
+        return render_template(
+            "wallet/statement.html", form=form, shown=show, has_gifts=show == "gifts", page=None, chosen=_chosen(form)
+        ), 422
+    period = _period(form, show)
     page = statement.statement(
         me().id, show, _place("before"), _place("after"), within=period.span, words=form.words.data or ""
     )
@@ -46,6 +48,7 @@ def show_statement() -> ResponseReturnValue:
         "wallet/statement.html",
         form=form,
         shown=show,
+        has_gifts=promo.has_had_gifts(me().id),
         page=page,
         rows=page.rows,
         period=period,
@@ -62,10 +65,11 @@ def show_statement() -> ResponseReturnValue:
 @limits.limit("statements", limits.account, methods=("GET",))
 def statement_file(kind: str) -> ResponseReturnValue:
     form = StatementForm(request.args)
-    page = url_for("wallet.statement", **_chosen(form))
+    show = "gifts" if request.args.get("show") == "gifts" else "all"
+    page = url_for("wallet.statement", show=None if show == "all" else show, **_chosen(form))
     if not form.validate():
         return redirect(page, 303)
-    period = _period(form)
+    period = _period(form, show)
     try:
         statement_files.check_length(period, kind)
     except TooLong as error:
@@ -92,8 +96,9 @@ def _pdf(period: Period) -> Response:
     return response
 
 
-def _period(form: StatementForm) -> Period:
-    return Period(form.since_day, form.until_day, periods.span(me().id, form.since_day, form.until_day))
+def _period(form: StatementForm, show: str) -> Period:
+    span = periods.span(me().id, form.since_day, form.until_day, statement.account_of(show))
+    return Period(form.since_day, form.until_day, span, of_gifts=show == "gifts")
 
 
 def _chosen(form: StatementForm) -> dict[str, Any]:

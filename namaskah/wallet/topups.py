@@ -292,7 +292,7 @@ def _credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     top_up.state, top_up.paid_minor, top_up.fees_minor = "paid", payment.amount_minor, fees
     top_up.settled_at, top_up.check_at = now, None
     user = db.session.get_one(User, top_up.user_id)
-    balance_minor = ledger.balance(user.id).available_minor
+    balance_minor = ledger.balance(user.id).spendable_minor
     receipt = invoices.issue_receipt(top_up)
     if user.receipt_letters:
         mail.top_up_paid(user, credit, balance_minor, receipt.full_number)

@@ -12,8 +12,8 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, quotes, statement, topups
-from namaskah.wallet.forms import TopUpForm, new_key
+from namaskah.wallet import blueprint, invoices, promo, quotes, statement, topups
+from namaskah.wallet.forms import TopUpForm, VoucherForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
 
@@ -98,6 +98,8 @@ def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
         "wallet/show.html",
         form=form,
         presets=quotes.suggested(),
+        voucher_form=VoucherForm(formdata=None),
+        gifts=promo.gifts(me().id),
         preset=next(iter(chosen), None),
         fee_on_top=quotes.customer_pays_fee(),
         quote_of=_quote,

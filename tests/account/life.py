@@ -11,9 +11,10 @@ from namaskah.db import db, transaction
 from namaskah.numbers import activations, favourites
 from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
-from namaskah.wallet import events
+from namaskah.wallet import events, vouchers
 from namaskah.wallet.models import TopUp
 from tests.numbers import shop
+from tests.support import give, make_vouchers
 
 SMS = '=HYPERLINK("http://evil") canary-sms 482913'
 SENDER = "canary-sender"
@@ -34,6 +35,9 @@ def live(user: User) -> Activation:
         "event": "charge.failed",
         "data": {"reference": "NK-life", "customer": {"email": user.email}, "card": CARD},
     }
+    _batch, [code] = make_vouchers(amount_minor=100)
+    vouchers.redeem(user, code)
+    give(user, 100)
     stored = events.receive_event(json.dumps(body).encode())
     events.handle_event(stored.id)
     with transaction():

@@ -18,10 +18,11 @@ from namaskah.papers.printer import printed
 from namaskah.providers.base import Sms
 from namaskah.wallet import events, invoice_papers, invoices, ledger, topups
 from namaskah.wallet.models import LedgerTransaction
+from namaskah.wallet.promo_models import PromoGrant
 from tests.account import life
 from tests.account.conftest import Open
 from tests.auth.people import Browser
-from tests.support import make_receipt, make_user, open_session
+from tests.support import give, make_receipt, make_user, open_session
 
 DEVICE = "Canary-Phone/1"
 
@@ -107,6 +108,23 @@ def test_the_books_stay_right_and_under_the_bare_number(app: Flask, enter: Open,
     assert (kept.user_id, kept.state, kept.phone) == (alice.id, "finished", bought.phone)
     assert db.session.scalar(select(func.count()).select_from(Message)) == 0
     assert audit.breaks() == []
+
+
+def test_gifts_are_lost_with_the_account_and_that_is_said_before(app: Flask, enter: Open, alice: User) -> None:
+    gift, over = give(alice, 30_000), give(alice, 200, days=-1)
+    browser = enter(alice)
+    assert "Of what we gave you, <b>" in browser.get("/account/delete").text
+    assert delete(browser, alice) == 303
+    db.session.rollback()
+    for each, amount in ((gift, 30_000), (over, 200)):
+        now = db.session.get_one(PromoGrant, each.id, populate_existing=True)
+        assert (now.left_minor, now.expired_minor, now.note) == (0, amount, "")
+    lines = db.session.scalars(select(LedgerTransaction).filter_by(kind="promo_expired")).all()
+    assert {(line.note, line.actor) for line in lines} == {("account deleted", f"user:{alice.id}")}
+
+
+def test_who_has_no_gift_is_told_nothing_of_gifts(enter: Open, alice: User) -> None:
+    assert "Of what we gave you" not in enter(alice).get("/account/delete").text
 
 
 def test_every_browser_is_out_at_once_and_the_password_opens_nothing(enter: Open, alice: User) -> None:

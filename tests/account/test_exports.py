@@ -34,8 +34,10 @@ IN_THE_FILE = {
     "ledger_accounts": "statement",
     "passkeys": "passkeys",
     "policy_acceptances": "rules",
+    "promo_grants": "gifts",
     "sessions": "devices",
     "top_ups": "top-ups",
+    "voucher_redemptions": "gifts",
 }
 NOT_IN_THE_FILE = {
     "data_exports": "earlier files",
@@ -91,6 +93,12 @@ def test_the_file_holds_everything_of_its_owner_and_nothing_of_others(
     assert rows(files, "favourites") == [{"service_code": "whatsapp"}]
     assert [row["reference"] for row in rows(files, "top-ups")] == ["NK-life"]
     assert life.CARD in rows(files, "payments")[0]["body"]
+    by_code, by_hand = rows(files, "gifts")
+    assert (by_code["source"], by_code["amount"], by_hand["note"], by_hand["code_used_at"]) == (
+        "voucher", "1.00", "a present", "",
+    )  # fmt: skip
+    assert by_code["note"] == f"…{by_code['code_ends_in']}" and by_code["code_used_at"]
+    assert [row["kind"] for row in rows(files, "gift-statement")] == ["promo_granted", "promo_granted"]
     assert [row["id"] for row in rows(files, "activations")] == [str(bought.id)]
     assert rows(files, "messages")[0]["sender"] == life.SENDER
     assert "Logged in" in [row["what"] for row in rows(files, "security")]

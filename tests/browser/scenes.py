@@ -18,7 +18,7 @@ from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
 from namaskah.reconciliation import findings
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import invoices, topups
+from namaskah.wallet import invoices, promo, topups, voucher_batches, vouchers
 from namaskah.wallet.models import TopUp
 from tests import support
 from tests.browser.stand import CODE, Stand
@@ -49,6 +49,7 @@ def make(stand: Stand) -> Gallery:
     _fill_security(owner)
     findings.keep("paystack", [Found("paystack", "not_credited", "NK-gallery", "NGN", 2, 150_000, 0)])
     findings.keep("fivesim", [Found("fivesim", "balance", "fivesim", "USD", 6, 12_345_678, 12_000_000)])
+    fresh, used = _gifts(owner)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -77,7 +78,15 @@ def make(stand: Stand) -> Gallery:
             "newcomer": _NEWCOMER,
             "secured": _SECURED,
             "unverified": _UNVERIFIED,
-            "admin": [("admin", "/admin"), ("others' books", "/admin/reconciliation"), ("rates", "/admin/rates")],
+            "admin": [
+                ("admin", "/admin"),
+                ("others' books", "/admin/reconciliation"),
+                ("rates", "/admin/rates"),
+                ("gifts", "/admin/promo"),
+                ("codes", "/admin/vouchers"),
+                ("codes, fresh", f"/admin/vouchers/{fresh}"),
+                ("codes, used", f"/admin/vouchers/{used}"),
+            ],
         },
     )
 
@@ -112,6 +121,19 @@ _UNVERIFIED = [
 ]
 
 
+def _gifts(user: User) -> tuple[int, int]:
+    """Gifts of every kind; batches that wait to be downloaded, and that were used and revoked."""
+    fresh, _codes = support.make_vouchers(name=LONG_WORD[:80], codes=20, note="Leaflets at the fair")
+    used, [code] = support.make_vouchers()
+    vouchers.redeem(user, code)
+    voucher_batches.take_codes(used.id, "user:1")
+    voucher_batches.revoke(used.id, "user:1")
+    promo.give(user.email, 123_456, 9, f"Sorry for {LONG_WORD}", secrets.token_hex(16), "user:1")
+    for _number in range(5):
+        support.give(user, 1_000)
+    return fresh.id, used.id
+
+
 def _member_pages() -> list[tuple[str, str]]:
     return [
         ("buy", "/numbers"),
@@ -126,6 +148,8 @@ def _member_pages() -> list[tuple[str, str]]:
         ("statement, of a period", "/wallet/statement?since=2026-01-01&until=2100-01-01&words=telegram"),
         ("statement, nothing found", f"/wallet/statement?words={LONG_WORD[:60]}"),
         ("statement, no such day", "/wallet/statement?since=2026-02-30"),
+        ("statement of gifts", "/wallet/statement?show=gifts"),
+        ("gift code", "/wallet/voucher"),
         ("account", "/account"),
         ("billing", "/account/billing"),
         ("receipts", "/wallet/invoices"),

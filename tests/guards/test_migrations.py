@@ -39,7 +39,13 @@ INVOICE_TRIGGERS = {
     "invoice_receipt_due": {"top_ups"},
 }
 RATE_TRIGGERS = {"exchange_rates_immutable": {"exchange_rates"}, "exchange_rates_no_truncate": {"exchange_rates"}}
-OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | RATE_TRIGGERS
+PROMO_TRIGGERS = {
+    "promo_check_left": {"promo_grants"},
+    "promo_no_delete": {"promo_grants"},
+    "promo_append_only": {"promo_parts", "voucher_redemptions"},
+    "promo_no_truncate": {"promo_grants", "promo_parts", "voucher_redemptions"},
+}
+OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | RATE_TRIGGERS | PROMO_TRIGGERS
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def our_triggers() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with db.engine.connect() as connection:
         for name, table in connection.execute(sa.text(query)):
-            if name.startswith(("ledger_", "invoice_", "exchange_rates_")):
+            if name.startswith(("ledger_", "invoice_", "exchange_rates_", "promo_")):
                 found.setdefault(name, set()).add(table)
     return found
 

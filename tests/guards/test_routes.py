@@ -18,7 +18,7 @@ from namaskah.extensions import csrf, redis
 from namaskah.numbers import activations
 from namaskah.numbers.models import Offer
 from namaskah.wallet import topups
-from tests.support import log_in, make_receipt, make_user
+from tests.support import log_in, make_receipt, make_user, make_vouchers
 
 RULES = {"public", "customer", "verified", "stepped up", "admin", "signed"}
 ACTORS = ("visitor", "carol", "alice", "bob", "banned", "admin")
@@ -109,6 +109,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/wallet/top-ups/<reference>"): ALICE_ALONE,
     ("GET", "/wallet/statement"): CUSTOMERS,
     ("GET", "/wallet/statement.<any(csv, pdf):kind>"): CUSTOMERS,
+    ("GET", "/wallet/voucher"): "login mail 200 200 login 200",
+    ("POST", "/wallet/voucher"): "login mail 422 422 login 422",
     ("GET", "/wallet/invoices"): CUSTOMERS,
     ("GET", "/wallet/invoices/<number>"): ALICE_ALONE,
     ("GET", "/wallet/invoices/<number>.pdf"): ALICE_ALONE,
@@ -131,6 +133,13 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/admin/reconciliation/<int:difference_id>/explain"): "login 404 404 404 login 422",
     ("GET", "/admin/rates"): "login 404 404 404 login 200",
     ("POST", "/admin/rates"): "login 404 404 404 login 422",
+    ("GET", "/admin/promo"): "login 404 404 404 login 200",
+    ("POST", "/admin/promo"): "login 404 404 404 login 422",
+    ("GET", "/admin/vouchers"): "login 404 404 404 login 200",
+    ("POST", "/admin/vouchers"): "login 404 404 404 login 422",
+    ("GET", "/admin/vouchers/<int:batch_id>"): "login 404 404 404 login 200",
+    ("POST", "/admin/vouchers/<int:batch_id>/codes"): "login 404 404 404 login 200",
+    ("POST", "/admin/vouchers/<int:batch_id>/revoke"): "login 404 404 404 login on",
     ("GET", "/health/live"): ANYBODY,
     ("GET", "/live"): "401 500 500 500 401 500",
     ("POST", "/webhooks/paystack"): "401 401 401 401 401 401",
@@ -182,6 +191,7 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
         "int:session_id": str(elsewhere.id),
         "int:export_id": str(export.id),
         "int:difference_id": "1",
+        "int:batch_id": str(make_vouchers()[0].id),
         "reference": topped.reference,
         "number": make_receipt(alice).full_number,
         "token": accounts.verification_token(alice),

@@ -10,6 +10,8 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.numbers import closing
 from namaskah.numbers.models import OPEN, Activation, Offer, Provider
+from namaskah.wallet import promo
+from namaskah.wallet.promo_models import PromoGrant
 from tests import support
 from tests.numbers import shop
 from tests.support import Control
@@ -108,6 +110,38 @@ class Life:
         except UserError as refusal:
             self.told.append(type(refusal).__name__)
         db.session.rollback()
+
+
+class GenerousLife(Life):
+    """The same, and now and then somebody is given something, or what they were given runs out."""
+
+    def step(self) -> None:
+        if self.chance.random() < 0.3:
+            support.give(self.chance.choice(self.people), self.chance.choice([7_000, 60_000, 150_000]))
+        if self.chance.random() < 0.2:
+            with transaction():
+                db.session.execute(db.update(PromoGrant).values(expires_at=db.func.now()))
+        if self.chance.random() < 0.5:
+            promo.expire_due()
+        super().step()
+
+
+def test_gifts_are_part_of_life_and_only_the_own_money_and_gifts_are_spent(
+    alice: User, bob: User, control: Control
+) -> None:
+    control.settings(early_cancel_seconds=0)
+    life = GenerousLife(5, [alice, bob], control)
+    for _step in range(STEPS):
+        life.step()
+        assert support.broken_invariants() == [], life.told
+    control.no_faults()
+    shop.end_everything(control)
+    spent = sum(db.session.scalars(db.select(Activation.price_minor).where(Activation.received_at.is_not(None))).all())
+    gifts = db.session.scalars(db.select(PromoGrant).execution_options(populate_existing=True)).all()
+    from_gifts = sum(gift.amount_minor - gift.left_minor - gift.expired_minor for gift in gifts)
+    assert 0 < from_gifts < spent, "else this life proves nothing"
+    assert sum(shop.wallet(person)[0] for person in (alice, bob)) == 1_500_000 - spent + from_gifts, life.told
+    assert support.broken_invariants() == []
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])

@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.wallet import ledger
+from namaskah.wallet import ledger, promo, vouchers
 from namaskah.wallet.checks import CHECKS
-from tests.support import make_receipt
+from tests.support import give, make_receipt, make_vouchers
 
 USER_ACCOUNT = "(SELECT id FROM ledger_accounts WHERE kind = 'user_available' AND user_id = :user)"
 ENTRY = f"(SELECT id FROM ledger_entries WHERE account_id = {USER_ACCOUNT} ORDER BY id LIMIT 1)"
@@ -78,12 +78,31 @@ FAULTS = [
     ("R2", "INSERT INTO receipts_due SELECT id FROM top_ups WHERE state = 'paid'"),
     ("R3", credit_note(2, "total_minor + 1", 0)),
     ("R3", credit_note(2, "1", 1)),
+    ("P1", "UPDATE promo_grants SET left_minor = left_minor - 1 WHERE source = 'voucher'"),
+    ("P1", "DELETE FROM promo_grants WHERE source = 'refund'"),
+    ("P2", "UPDATE promo_grants SET expired_minor = 1, amount_minor = amount_minor + 2 WHERE source = 'operator'"),
+    ("P2", "DELETE FROM promo_parts"),
+    ("P3", "UPDATE promo_parts SET amount_minor = amount_minor + 1"),
+    ("P3", "INSERT INTO promo_parts (reference, grant_id, amount_minor)"
+           " SELECT 'activation:99', grant_id, 5 FROM promo_parts"),
+    ("P3", "UPDATE ledger_entries SET amount = amount + 1 WHERE account_id ="
+           " (SELECT id FROM ledger_accounts WHERE kind = 'user_promo' AND user_id = :user) AND transaction_id IN"
+           " (SELECT id FROM ledger_transactions WHERE kind = 'refund')"),
+    ("P4", "UPDATE promo_grants SET amount_minor = amount_minor + 1 WHERE source = 'operator'"),
+    ("P4", "UPDATE promo_grants SET expired_minor = expired_minor - 1 WHERE expired_minor > 0"),
+    ("P4", "DELETE FROM promo_grants WHERE source = 'operator'"),
+    ("P4", "UPDATE promo_grants SET user_id = user_id + 1 WHERE source = 'operator'"),
+    ("P5", "DELETE FROM voucher_redemptions"),
+    ("P5", "UPDATE promo_grants SET source = 'operator' WHERE source = 'voucher'"),
+    ("P5", "UPDATE voucher_batches SET amount_minor = amount_minor + 1, most_minor = most_minor + 1"),
+    ("P6", "UPDATE vouchers SET uses_left = uses_left + 1"),
+    ("P6", "UPDATE voucher_batches SET redeemed = redeemed - 1"),
 ]  # fmt: skip
 
 
 @pytest.fixture
 def customer(funded: Callable[[int], User]) -> User:
-    """Somebody with one of each movement."""
+    """Somebody with one of each movement, and of each gift."""
     user = funded(1_000)
     with transaction():
         ledger.hold(user.id, "activation:1", 400)
@@ -92,6 +111,18 @@ def customer(funded: Callable[[int], User]) -> User:
     with transaction():
         ledger.refund(user.id, "activation:1", 400, "admin", "complaint")
     make_receipt(user)
+    give(user, 100)
+    for verb in (
+        lambda: ledger.hold(user.id, "activation:2", 150),
+        lambda: ledger.capture(user.id, "activation:2", 150),
+        lambda: ledger.refund(user.id, "activation:2", 150, "admin", "complaint"),
+    ):
+        with transaction():
+            verb()
+    _batch, [code] = make_vouchers(amount_minor=70)
+    vouchers.redeem(user, code)
+    give(user, 30, days=-1)
+    promo.expire_due()
     return user
 
 
