@@ -50,6 +50,12 @@ SENTENCES = {
     "export_asked": _l("A file of everything we hold of you was asked for"),
     "export_downloaded": _l("The file of everything we hold of you was downloaded"),
     "deleted": _l("Account deleted"),
+    "refund_started": _l("We began to send a top-up back to where it was paid from"),
+    "refund_cancelled": _l("We called off sending a top-up back"),
+    "refund_account_given": _l("We named the bank account a top-up is to be sent back to"),
+    "refund_attached": _l("We told which of Paystack's refunds belongs to a top-up sent back"),
+    "refund_returned": _l("A top-up that could not be sent back was booked into the wallet"),
+    "refund_booked_late": _l("A top-up that was sent back after all was taken out of the wallet"),
 }
 
 

@@ -37,7 +37,12 @@ INVOICE_TRIGGERS = {
     "invoice_no_delete": {"invoice_years"},
     "invoice_receipt_due": {"top_ups"},
 }
-OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS
+REFUND_TRIGGERS = {
+    "gateway_refund_within_paid": {"gateway_refunds"},
+    "gateway_refund_within_paid_late": {"gateway_refunds"},
+    "gateway_refund_guard": {"gateway_refunds"},
+}
+OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | REFUND_TRIGGERS
 
 
 @pytest.fixture
