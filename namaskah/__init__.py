@@ -134,6 +134,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import security_views as _security_views
     from namaskah.account import views as _account_views
     from namaskah.admin import reconciliation_views as _reconciliation_views
+    from namaskah.admin import refund_views as _refund_views
     from namaskah.admin import views as _admin_views
     from namaskah.api import paystack, providers
     from namaskah.auth import email_views as _email_views

@@ -97,7 +97,12 @@ def top_ups_of(references: Iterable[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-def gone_back_minor(top_up: TopUp) -> int:
+def gone_minor(refunds: Iterable[GatewayRefund]) -> int:
+    """How much of a top-up is on its way back or has gone, of these refunds of it; not what came back since."""
+    return sum(each.amount_minor for each in refunds if each.state not in VOID_STATES and each.returned_at is None)
+
+
+def processed_minor(top_up: TopUp) -> int:
     """How much of a top-up has gone back for good, by our books."""
     query = select(func.sum(GatewayRefund.amount_minor)).filter_by(top_up_id=top_up.id, state="processed")
     return int(db.session.scalar(query) or 0)

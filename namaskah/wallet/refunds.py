@@ -202,7 +202,8 @@ def book_as_gone(reference: str, who: str) -> GatewayRefund:
             if refund.state not in ("failed", "cancelled") or not refund.is_contradicted:
                 raise UserError(_("There is nothing to book: Paystack and our books agree on this refund."), status=409)
             wallet_minor = min(_shares(refund)[0], ledger.balance(refund.user_id).available_minor)
-            refund.state, refund.returned_at = "processed", func.now()
+            # From here on it is one that was processed, and the gateway agrees.
+            refund.state, refund.settled_at, refund.contradicted_at = "processed", func.now(), None
             db.session.flush()
             house_minor = refund.amount_minor - wallet_minor
             ledger.refund_to_source_late(refund.user_id, _books(refund), wallet_minor, house_minor, who)

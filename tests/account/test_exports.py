@@ -30,6 +30,7 @@ IN_THE_FILE = {
     "buyer_details": "buyer",
     "email_changes": "new-address",
     "favourites": "favourites",
+    "gateway_refunds": "refunds",
     "invoices": "receipts",
     "ledger_accounts": "statement",
     "passkeys": "passkeys",

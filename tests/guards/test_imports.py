@@ -80,7 +80,7 @@ ROOMS: dict[str, set[str]] = {
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
-    "admin": {"auth", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
+    "admin": {"auth", "auth.models", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
     "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
     "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "reconciliation", "wallet",
         "worker"},

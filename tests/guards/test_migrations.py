@@ -94,7 +94,7 @@ def our_triggers() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with db.engine.connect() as connection:
         for name, table in connection.execute(sa.text(query)):
-            if name.startswith(("ledger_", "invoice_")):
+            if name.startswith(("ledger_", "invoice_", "gateway_refund_")):
                 found.setdefault(name, set()).add(table)
     return found
 
