@@ -80,8 +80,7 @@ class PaystackRefunds(Paystack):
             rows = self._data("GET", f"/refund?{query}")
             if not isinstance(rows, list):
                 raise GatewayDown("refund: no list")
-            # Were the filter ignored, others' refunds would come too: ours is told by its note, not by the filter.
-            found += [parse_refund(row) for row in rows]
+            found += [parse_refund(row) for row in rows if _is_of(row, number)]
             if len(rows) < PAGE:
                 return found
         raise GatewayDown("refund: a list without end")
@@ -127,6 +126,13 @@ def parse_refund(data: object) -> Refund:
         currency=currency,
         our_reference=ours[0] if ours else None,
     )
+
+
+def _is_of(row: object, payment_number: object) -> bool:
+    """Were the filter ignored, others' refunds would come too. A row names its payment by number or whole."""
+    told = row.get("transaction") if isinstance(row, dict) else None
+    told = told.get("id") if isinstance(told, dict) else told
+    return told is None or str(told) == str(payment_number)
 
 
 def _is_number(value: object) -> bool:

@@ -48,8 +48,9 @@ def ask(reference: str) -> GatewayRefund:
         return _begin(desk, refund)
     if refund.gateway_id is None:
         return _look(desk, refund)
+    number = refund.gateway_id
     leave_database()
-    return refunds.note(reference, desk.fetch(refund.gateway_id))
+    return refunds.note(reference, desk.fetch(number))
 
 
 def try_to_ask(reference: str) -> GatewayRefund:
@@ -85,12 +86,12 @@ def withdraw(reference: str, who: str, *, is_none_of_them: bool = False) -> Gate
     """Call a refund off that has not begun at the gateway. `is_none_of_them`: a person has looked at the payment's
     other refunds there. Raises UserError when it has begun, or when that is not certain."""
     refund = refund_reading.get_refund(reference)
-    tries = refund.tries
+    tries, payment = refund.tries, refund.top_up.reference
     if refund.state == "doubt":
         is_certain = _has_waited(refund)
         leave_database()
         try:
-            rows = gateway().of_payment(refund.top_up.reference)
+            rows = gateway().of_payment(payment)
         except (GatewayDown, GatewayRefused):
             raise UserError(
                 _("Paystack does not answer, so nothing was called off. Try again later."), status=503

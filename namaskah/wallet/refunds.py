@@ -12,7 +12,7 @@ From the beginning to the end the money stands in `user_refunding`, whatever the
 A closed refund stays closed. Should the gateway say the opposite later, the row remembers since when
 (`contradicted_at`), the operator is told what that means for the money, and books it: `give_back()`, `book_as_gone()`.
 
-Locks: the top-up, the refund, ledger accounts, the credit note's number, the audit event.
+Locks: the account (only to begin), the top-up, the refund, ledger accounts, the credit note's number, the audit event.
 """
 
 import logging
@@ -71,6 +71,7 @@ def start(
     """
     try:
         with transaction():
+            _keep_the_account(top_up_reference)
             top_up = _lock_top_up(top_up_reference)
             known = db.session.scalar(select(GatewayRefund).filter_by(key=key))
             if known is not None:
@@ -128,7 +129,8 @@ def note(reference: str, answer: Refund, actor: str = SYSTEM) -> GatewayRefund:
             log.error("refund %s needs a person: %s", reference, problem)
             _complain(refund, problem)
             return refund
-        if refund.gateway_id is None:
+        is_new = refund.gateway_id is None
+        if is_new:
             refund.gateway_id = answer.id
             if refund.is_open:
                 _write(refund, mail.refund_started)
@@ -142,6 +144,8 @@ def note(reference: str, answer: Refund, actor: str = SYSTEM) -> GatewayRefund:
             _move(refund, state, actor)
         else:
             _compare(refund, state)
+        if is_new and actor != SYSTEM:
+            audit.record("refund_attached", refund.user_id, actor, reference=reference, gateway_id=answer.id)
     return refund
 
 
@@ -336,6 +340,12 @@ def _lock(reference: str) -> GatewayRefund:
         raise refund_reading.UnknownRefund(reference)
     mine = select(GatewayRefund).filter_by(reference=reference).with_for_update()
     return db.session.scalars(mine.execution_options(populate_existing=True)).one()
+
+
+def _keep_the_account(top_up_reference: str) -> None:
+    """Deleting an account takes the same lock, so none is deleted behind our back."""
+    owner = select(TopUp.user_id).filter_by(reference=top_up_reference).scalar_subquery()
+    db.session.execute(select(User.id).where(User.id == owner).with_for_update(key_share=True))
 
 
 def _lock_top_up(reference: str) -> TopUp:

@@ -360,7 +360,10 @@ def test_a_list_without_end_is_no_list(top_up: TopUp) -> None:
     """A gateway that knows no pages gives the same one for ever."""
     desk = refund_asking.gateway()
     payment = {"id": 1, "reference": top_up.reference}
-    row = {"id": 1, "status": "pending", "currency": "NGN", "amount": 1}
+    row = {"id": 1, "status": "pending", "currency": "NGN", "amount": 1, "transaction": {"id": 1}}
+    others = {**row, "transaction": 2}
+    with patch.object(type(desk), "_data", side_effect=[payment, [others, row]]):
+        assert [found.id for found in desk.of_payment(top_up.reference)] == ["1"]
     for answers in ([payment, *[[row]] * 100], [payment, {}], [{}], [{**payment, "id": None}]):
         with (
             patch("namaskah.wallet.paystack_refunds.PAGE", 1),
