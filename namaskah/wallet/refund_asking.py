@@ -155,11 +155,11 @@ def _look(desk: PaystackRefunds, refund: GatewayRefund) -> GatewayRefund:
     rows = desk.of_payment(payment)
     if mine := _ours(refund, rows):
         return refunds.note(refund.reference, mine)
-    if not may_ask_again:
-        return refund_reading.get_refund(refund.reference)
-    if _strangers(refund, rows):
+    if may_ask_again and not _strangers(refund, rows):
+        return _begin(desk, refund)
+    if may_ask_again:
         return refunds.note_problem(refund.reference, WITHOUT_OURS)
-    return _begin(desk, refund)
+    return refund_reading.get_refund(refund.reference)
 
 
 def _has_waited(refund: GatewayRefund) -> bool:

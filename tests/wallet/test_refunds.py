@@ -230,6 +230,15 @@ def test_processed_after_failed_is_taken_from_the_wallet_as_far_as_it_goes(
     assert house("promo") == promo
 
 
+def test_the_gateway_may_change_its_mind_to_the_last(top_up: TopUp, payer: User, counter: Counter) -> None:
+    refund = becomes(counter, sent(top_up), "failed")
+    becomes(counter, refund, "processed")
+    refunds.book_as_gone(refund.reference, WHO)
+    assert becomes(counter, refund, "failed").is_contradicted
+    refunds.give_back(refund.reference, WHO)
+    assert (wallet(payer.id), credit_notes()) == ((PAID, 0), [PAID])
+
+
 def test_processed_after_failed_cannot_be_booked_when_it_went_back_otherwise(top_up: TopUp, counter: Counter) -> None:
     refund = becomes(counter, sent(top_up), "failed")
     becomes(counter, sent(top_up), "processed")
