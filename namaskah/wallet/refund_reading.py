@@ -92,8 +92,11 @@ def waiting_for_a_person() -> int:
 
 def top_ups_of(references: Iterable[str]) -> dict[str, str]:
     """Reference of a refund → reference of its top-up."""
+    asked = list(references)
+    if not asked:
+        return {}  # as on most pages of a statement
     wanted = select(GatewayRefund.reference, TopUp.reference).join(TopUp, TopUp.id == GatewayRefund.top_up_id)
-    rows = db.session.execute(wanted.where(GatewayRefund.reference.in_(list(references))))
+    rows = db.session.execute(wanted.where(GatewayRefund.reference.in_(asked)))
     return {row[0]: row[1] for row in rows}
 
 
