@@ -37,7 +37,7 @@ def test_the_customer_sees_how_far_it_is(browser: FlaskClient, top_up: TopUp, co
     assert "₦2,500" in page  # what is in the wallet of it is still said as it was
     wallet = browser.get("/wallet").text
     assert "On its way back to your card or bank" in wallet
-    assert "See how far the ₦1,000 have come" in wallet
+    assert f"/wallet/top-ups/{top_up.reference}" in wallet.split("On its way back")[0][-200:]
     becomes(counter, refund, "needs-attention")
     assert "may write to you" in page_of(browser, top_up)
     becomes(counter, refund, "processed")
