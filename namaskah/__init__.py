@@ -135,6 +135,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import views as _account_views
     from namaskah.admin import rate_views as _rate_views
     from namaskah.admin import reconciliation_views as _reconciliation_views
+    from namaskah.admin import refund_views as _refund_views
     from namaskah.admin import views as _admin_views
     from namaskah.admin import voucher_views as _admin_voucher_views
     from namaskah.api import paystack, providers

@@ -108,6 +108,31 @@ def gift_ends(user: User, left_minor: int, until: datetime) -> None:
     _leave("gift_ends", user, name=user.name, amount=amount, until=until, page=_page("numbers"))
 
 
+def refund_started(user: User, amount_minor: int, top_up: str) -> None:
+    """So much of a top-up (its reference) is on its way back to where it was paid from."""
+    _about_refund("refund_started", user, amount_minor, top_up)
+
+
+def refund_processed(user: User, amount_minor: int, top_up: str, credit_note: str) -> None:
+    """It has gone back; `credit_note` is the number of the paper that says so."""
+    link = _page(f"wallet/invoices/{credit_note}")
+    _about_refund("refund_processed", user, amount_minor, top_up, credit_note=credit_note, credit_note_link=link)
+
+
+def refund_failed(user: User, amount_minor: int, top_up: str, wallet_minor: int) -> None:
+    """It could not be paid back; `wallet_minor` of it is in the wallet again."""
+    with reading_as(user):
+        wallet = money_text(wallet_minor)
+    _about_refund("refund_failed", user, amount_minor, top_up, in_wallet=wallet)
+
+
+def _about_refund(letter: str, user: User, amount_minor: int, top_up: str, **context: object) -> None:
+    with reading_as(user):
+        amount = money_text(amount_minor)
+    link = _page(f"wallet/top-ups/{top_up}")
+    _leave(letter, user, name=user.name, amount=amount, reference=top_up, link=link, **context)
+
+
 def send(to: str, subject: str, text: str, html: str) -> None:
     """Hand one letter to the mail server. Raises OSError or smtplib.SMTPException when it does not take it."""
     config = current_app.config

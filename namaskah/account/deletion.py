@@ -21,8 +21,9 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.numbers import closing
 from namaskah.numbers.models import HOLDING, OPEN, Activation
-from namaskah.wallet import ledger, promo
+from namaskah.wallet import ledger, promo, refund_reading
 from namaskah.wallet.models import TopUp
+from namaskah.wallet.refund_models import GatewayRefund
 
 
 class NotYet(UserError):
@@ -47,11 +48,12 @@ class Standing:
     promo_minor: int
     waiting: Sequence[Activation]
     pending: Sequence[TopUp]
+    refunding: Sequence[GatewayRefund]
     is_admin: bool
 
     @property
     def is_free(self) -> bool:
-        return not (self.waiting or self.pending or self.is_admin)
+        return not (self.waiting or self.pending or self.refunding or self.is_admin)
 
 
 def standing(user: User) -> Standing:
@@ -64,6 +66,7 @@ def standing(user: User) -> Standing:
         balance.promo_minor,
         db.session.scalars(waiting.order_by(Activation.id)).all(),
         db.session.scalars(pending.order_by(TopUp.id)).all(),
+        refund_reading.open_of_user(user.id),
         user.is_admin,
     )
 
@@ -135,7 +138,7 @@ def _require_free(owner: User) -> None:
         raise NotYet(_("This account can't be deleted here. Write to us."), status=403)
     still_open = select(Activation.id).where(Activation.user_id == owner.id, Activation.state.in_(OPEN)).limit(1)
     if not now.is_free or db.session.scalar(still_open) is not None:
-        raise NotYet(_("A number or a payment is still under way, so nothing was deleted. End it first."))
+        raise NotYet(_("A number, a payment or a refund is still under way, so nothing was deleted. End it first."))
 
 
 def _give_up(user_id: int, amount_minor: int, actor: str) -> None:

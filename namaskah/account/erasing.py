@@ -13,6 +13,7 @@ from namaskah.db import db, require_transaction, transaction
 from namaskah.numbers.models import Activation, Message
 from namaskah.wallet.models import GatewayEvent, TopUp
 from namaskah.wallet.promo_models import PromoGrant
+from namaskah.wallet.refund_models import GatewayRefund
 
 # Tables that name an account by `user_id` → what becomes of their rows. A test fails for a table that is in neither.
 ERASED = (
@@ -32,6 +33,7 @@ KEPT = {
     "activations": "what was sold: service, country, number and price, under the account's number",
     "audit_events": "what happened, without where it came from: the chain must hold",
     "deleted_accounts": "that it was deleted",
+    "gateway_refunds": "what went back, by the gateway's number, without any account of a bank",
     "invoices": "receipts and credit notes as they were issued, name and all: the law wants them whole",
     "ledger_accounts": "the books",
     "policy_acceptances": "which rules were accepted when, without the address on the network",
@@ -52,6 +54,7 @@ def erase(owner: User, deleted_at: datetime | None = None) -> None:
     _erase_contents(Activation.user_id == owner.id, TopUp.user_id == owner.id)
     db.session.execute(update(PolicyAcceptance).where(PolicyAcceptance.user_id == owner.id).values(address=None))
     db.session.execute(update(PromoGrant).where(PromoGrant.user_id == owner.id, PromoGrant.note != "").values(note=""))
+    db.session.execute(update(GatewayRefund).where(GatewayRefund.user_id == owner.id).values(account_last4=None))
     _blank(owner, deleted_at)
     db.session.execute(
         pg_insert(DeletedAccount).values(user_id=owner.id, deleted_at=owner.deleted_at).on_conflict_do_nothing()

@@ -28,6 +28,7 @@ from namaskah.spreadsheets import cell
 from namaskah.wallet import statement
 from namaskah.wallet.models import BuyerDetails, GatewayEvent, Invoice, TopUp
 from namaskah.wallet.promo_models import PromoGrant
+from namaskah.wallet.refund_models import GatewayRefund
 from namaskah.wallet.voucher_models import Voucher, VoucherRedemption
 
 LARGEST = 20 * 2**20  # bytes of the whole file: a row of this size is read and written in a breath
@@ -139,6 +140,17 @@ def _top_ups(user: User) -> Query:
     )  # fmt: skip
 
 
+def _refunds(user: User) -> Query:
+    row = GatewayRefund
+    return (
+        select(
+            row.reference, TopUp.reference.label("top_up"), row.created_at, row.state, row.amount_minor, row.currency,
+            row.reason, row.loss_minor.label("paid_by_us_minor"), row.loss_reason.label("why_paid_by_us"),
+            row.gateway_id, row.gateway_status, row.problem, row.account_last4, row.settled_at, row.returned_at,
+        ).join(TopUp, TopUp.id == row.top_up_id).where(row.user_id == user.id).order_by(row.id)
+    )  # fmt: skip
+
+
 def _receipts(user: User) -> Query:
     row, receipt = Invoice, aliased(Invoice)
     return (
@@ -200,6 +212,7 @@ SHEETS = (
     Sheet("gifts", _l("What we gave you, and how much of it is left"), table(_gifts)),
     Sheet("gift-statement", _l("Every movement of your gifts, newest first"), _gift_statement),
     Sheet("top-ups", _l("Payments you began, and what became of them"), table(_top_ups)),
+    Sheet("refunds", _l("Top-ups that were sent back to where you paid them from"), table(_refunds)),
     Sheet("receipts", _l("Receipts and credit notes, as they were issued"), table(_receipts)),
     Sheet("buyer", _l("What stands on your receipts"), table(_buyer)),
     Sheet("payments", _l("What Paystack told us about your payments, as it came"), table(_payments)),

@@ -9,7 +9,7 @@ from namaskah.db import db
 from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
-from namaskah.wallet import events, house
+from namaskah.wallet import events, house, refund_reading
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, TopUp
 
 SHOWN = 20
@@ -38,12 +38,13 @@ def read() -> dict[str, Any]:
         "checked": checked,
         "check_is_late": checked is None or checked.checked_at < now - CHECK_LATE_AFTER,
         "differences": findings.unexplained(),
+        "refunds_waiting": refund_reading.waiting_for_a_person(),
     }
 
 
 def _needs_a_person() -> ColumnElement[bool]:
-    """What Paystack reported and software has not settled: a payment of nobody, a dispute or refund (no page of ours
-    handles them), and whatever the worker has not managed to act on."""
+    """What Paystack reported and software has not settled: a payment or refund of nobody, a dispute (no page of ours
+    handles it), and whatever the worker has not managed to act on."""
     about_money_back = GatewayEvent.event.like("charge.dispute.%") | GatewayEvent.event.like("refund.%")
     stuck = GatewayEvent.handled_at.is_(None) & (GatewayEvent.received_at < func.now() - STUCK_AFTER)
     return or_(

@@ -56,6 +56,12 @@ SENTENCES = {
     "vouchers_revoked": _l("Gift codes revoked"),
     "deleted": _l("Account deleted"),
     "rate_set": _l("Exchange rates set"),
+    "refund_started": _l("We began to send a top-up back to where it was paid from"),
+    "refund_cancelled": _l("We called off sending a top-up back"),
+    "refund_account_given": _l("We named the bank account a top-up is to be sent back to"),
+    "refund_attached": _l("We told which of Paystack's refunds belongs to a top-up sent back"),
+    "refund_returned": _l("A top-up that could not be sent back was booked into the wallet"),
+    "refund_booked_late": _l("A top-up that was sent back after all was taken out of the wallet"),
 }
 
 

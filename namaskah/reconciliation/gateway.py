@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from namaskah.db import db, leave_database
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import topups
+from namaskah.wallet import refund_reading, topups
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import Payment
 
@@ -66,6 +66,8 @@ def _not_listed(top_up: TopUp) -> Iterator[Found]:
     payment = topups.gateway().verify(reference)
     if payment is None:
         yield _found("unknown_there", reference, currency, None, ours)
+    elif payment.status == "reversed" and refund_reading.processed_minor(top_up) == ours:
+        return  # by ourselves
     elif payment.status != "success":
         yield _found("reversed", reference, currency, 0, ours)
 

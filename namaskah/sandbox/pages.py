@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from . import control
 from .books import Account, Order, Refused
 from .faults import KINDS, OPERATIONS
+from .refunds import STATUSES
 from .world import world
 
 bp = Blueprint("pages", __name__)
@@ -34,6 +35,8 @@ def home() -> str:
         orders=_open_orders(),
         books={p: a.as_json() for p, a in here.accounts.items()},
         transactions=here.till.transactions()[:SHOWN],
+        refunds=here.refunds.listing()[:SHOWN],
+        refund_states=STATUSES,
         faults=here.faults.listing(),
         settings=control.settings_json(here),
         kinds=sorted(KINDS),

@@ -53,6 +53,11 @@ class Transaction:
     webhook_deliveries: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def has_succeeded(self) -> bool:
+        """It was paid, whatever of it has gone back since."""
+        return self.status == "success" or (self.status == "reversed" and self.paid_amount is not None)
+
+    @property
     def is_acknowledged(self) -> bool:
         return any(delivery["status"] == 200 for delivery in self.webhook_deliveries)
 
@@ -164,7 +169,7 @@ class Till:
     def pay(self, transaction: Transaction, amount: int) -> bool:
         """The payer pays this amount, in subunits. False when it was paid before: a charge succeeds once."""
         with self._journal.writing():
-            if transaction.status == "success":
+            if transaction.has_succeeded:
                 return False
             transaction.status, transaction.gateway_response = "success", "Successful"
             transaction.paid_amount, transaction.fees = amount, fees(amount, transaction.currency)
@@ -174,10 +179,17 @@ class Till:
             self._step(transaction, "success", "Successfully paid with card")
             return True
 
+    def mark_reversed(self, transaction: Transaction, is_reversed: bool) -> None:
+        """All of a payment went back to the payer, or after all not."""
+        with self._journal.writing():
+            if transaction.has_succeeded:
+                transaction.status = "reversed" if is_reversed else "success"
+                self._save(transaction)
+
     def decline(self, transaction: Transaction, reason: str = "Insufficient Funds") -> None:
         """The card is refused; the payer may try again."""
         with self._journal.writing():
-            if transaction.status == "success":
+            if transaction.has_succeeded:
                 return
             transaction.status, transaction.gateway_response = "failed", reason
             transaction.attempts += 1
@@ -187,7 +199,7 @@ class Till:
     def leave(self, transaction: Transaction) -> None:
         """The payer goes away without paying."""
         with self._journal.writing():
-            if transaction.status != "success":
+            if not transaction.has_succeeded:
                 transaction.status = "abandoned"
                 self._step(transaction, "close", "Page closed")
 
@@ -201,7 +213,7 @@ class Till:
 
     def unacknowledged(self) -> Iterator[Transaction]:
         """Paid, but nobody answered the webhook with 200 yet."""
-        return (t for t in self.transactions() if t.status == "success" and not t.is_acknowledged)
+        return (t for t in self.transactions() if t.has_succeeded and not t.is_acknowledged)
 
     def as_json(self) -> dict[str, Any]:
         """Paystack's books as `/control/books` tells them."""

@@ -1,4 +1,4 @@
-"""Calls the sandbox makes: Paystack's charge.success with retries, and the handler_api providers' SMS webhook."""
+"""Calls the sandbox makes: Paystack's events with retries, and the handler_api providers' SMS webhook."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 
@@ -47,6 +47,20 @@ class Webhooks:
         if self._config.paystack_webhook_url:
             self._start(lambda: self._announce(transaction))
 
+    def tell(self, event: str, data: dict[str, Any], record: Callable[[int | None], bool]) -> None:
+        """Send another event as charge.success is sent: signed, in the background, tried again until it is answered
+        with 200. `record` keeps each attempt's status (None before the first one) and says whether to go on."""
+        if self._config.paystack_webhook_url:
+            body = json.dumps({"event": event, "data": data}, separators=(",", ":")).encode()
+            self._start(lambda: self._tell(body, record))
+
+    def _tell(self, body: bytes, record: Callable[[int | None], bool]) -> None:
+        goes_on = record(None)
+        while goes_on:
+            goes_on = record(self._deliver_body(body))
+            if goes_on and self._faults.stopping.wait(self._config.webhook_retry_seconds):
+                return
+
     def resume(self) -> None:
         """After a restart: go on with what nobody acknowledged."""
         for transaction in self._till.unacknowledged():
@@ -63,11 +77,13 @@ class Webhooks:
                 return
 
     def _deliver(self, transaction: Transaction) -> int:
+        return self._deliver_body(webhook_body(transaction, self._till.domain))
+
+    def _deliver_body(self, body: bytes) -> int:
         fault = self._faults.take("paystack", "webhook")
-        body = webhook_body(transaction, self._till.domain)
         sign = signature(body, self._config.paystack_secret_key)
         if fault is None:
-            return self._post_charge(body, sign)
+            return self._post_event(body, sign)
         return self._deliver_badly(fault, body, sign)
 
     def _deliver_badly(self, fault: Fault, body: bytes, sign: str) -> int:
@@ -75,18 +91,18 @@ class Webhooks:
         anything else: lost on the way, to be tried again."""
         if fault.kind == "slow":
             self._faults.stopping.wait(3 if fault.seconds is None else fault.seconds)
-            return self._post_charge(body, sign)
+            return self._post_event(body, sign)
         if fault.kind == "duplicate_id":
-            self._post_charge(body, sign)
-            return self._post_charge(body, sign)
+            self._post_event(body, sign)
+            return self._post_event(body, sign)
         if fault.kind == "bad_key":
-            return self._post_charge(body, signature(body, "another key"))
+            return self._post_event(body, signature(body, "another key"))
         if fault.kind == "cut_json":
             half = body[: len(body) // 2]
-            return self._post_charge(half, signature(half, self._config.paystack_secret_key))
+            return self._post_event(half, signature(half, self._config.paystack_secret_key))
         return 0
 
-    def _post_charge(self, body: bytes, sign: str) -> int:
+    def _post_event(self, body: bytes, sign: str) -> int:
         url = self._config.paystack_webhook_url
         return self._send(url, body, {"x-paystack-signature": sign}) if url else 0
 
@@ -95,7 +111,7 @@ class Webhooks:
         body = webhook_body(transaction, self._till.domain)
         sign = signature(body, self._config.paystack_secret_key)
         with ThreadPoolExecutor(max_workers=min(count, 100) if parallel else 1) as pool:
-            statuses = list(pool.map(lambda _: self._post_charge(body, sign), range(count)))
+            statuses = list(pool.map(lambda _: self._post_event(body, sign), range(count)))
         for status in statuses:
             self._till.record_delivery(transaction, status)
         return statuses

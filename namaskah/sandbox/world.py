@@ -16,6 +16,7 @@ from .faults import Calls, Faults, Reset
 from .journal import Journal
 from .mailbox import Mailbox
 from .phones import Numbering
+from .refunds import Refunds
 from .till import Till
 from .webhooks import Webhooks
 
@@ -71,6 +72,7 @@ class World:
         self.accounts = {p: Account(shelf(p), self.journal, self.dials, numbering) for p in PROVIDERS}
         self.till = Till(self.journal, config.paystack_secret_key)
         self.webhooks = Webhooks(config, self.till, self.faults)
+        self.refunds = Refunds(self.journal, self.till, self.webhooks)
         for provider in ("smsactivate", "herosms"):
             self.accounts[provider].on_sms = self.webhooks.sms_notifier(provider)
 
@@ -80,6 +82,7 @@ class World:
         for account in self.accounts.values():
             account.reset()
         self.till.reset()
+        self.refunds.reset()
         self.mailbox.reset()
         self.calls.reset()
         self.dials.reset(self.config.auto_sms_seconds)

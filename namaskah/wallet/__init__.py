@@ -2,6 +2,8 @@
 entries.
 
 ledger moves money · topups lets it in · events is what the gateway says by itself · paystack speaks to it ·
+refunds gives money back to where it came from (refund_asking asks for it, refund_events is told, refund_accounts names
+bank accounts, refund_reading and refund_words show it, paystack_refunds speaks) ·
 invoices issues receipts, invoice_papers words them · statement explains, periods cuts it, statement_files writes it ·
 promo gives credit that runs out and takes it back, promo_spending is what purchases take of it · vouchers are codes one
 gets it by, voucher_batches makes them · house knows our own accounts · currencies is the table of them, fees and quotes

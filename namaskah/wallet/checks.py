@@ -1,7 +1,7 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
-Numbered as in the project's list of money invariants, R for receipts, P for gifts (promo_checks.py); those about
-activations stand with the activations.
+Numbered as in the project's list of money invariants, R for receipts, G for money that goes back to where it was paid
+from, P for gifts (promo_checks.py); those about activations stand with the activations.
 """
 
 from namaskah.wallet import promo_checks
@@ -174,6 +174,63 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         HAVING sum(c.total_minor) > r.total_minor OR sum(c.tax_minor) > r.tax_minor
             OR sum(c.total_minor) = r.total_minor AND sum(c.tax_minor) <> r.tax_minor
             OR bool_or((c.top_up_id, c.user_id, c.currency) IS DISTINCT FROM (r.top_up_id, r.user_id, r.currency))
+        """,
+    ),
+    (
+        "G1",
+        "what is on its way back to a customer is the sum of the open refunds",
+        """
+        SELECT coalesce(a.user_id, r.user_id) AS user_id, a.balance, r.sum
+          FROM (SELECT user_id, currency, balance FROM ledger_accounts WHERE kind = 'user_refunding') AS a
+          FULL JOIN (SELECT user_id, currency, sum(amount_minor) AS sum FROM gateway_refunds
+                      WHERE state NOT IN ('processed', 'failed', 'cancelled') GROUP BY user_id, currency) AS r
+            ON (r.user_id, r.currency) = (a.user_id, a.currency)
+         WHERE coalesce(a.balance, 0) <> coalesce(r.sum, 0)
+        """,
+    ),
+    (
+        "G2",
+        "no more of a top-up has gone back, or is on its way, than was paid",
+        """
+        SELECT t.reference, t.state, t.paid_minor, sum(r.amount_minor) AS refunded
+          FROM gateway_refunds r JOIN top_ups t ON t.id = r.top_up_id
+         WHERE r.state NOT IN ('failed', 'cancelled')
+         GROUP BY t.id
+        HAVING t.state <> 'paid' OR sum(r.amount_minor) > t.paid_minor
+            OR bool_or((r.user_id, r.currency) IS DISTINCT FROM (t.user_id, t.currency))
+        """,
+    ),
+    (
+        "G3",
+        "each refund has its lines in the ledger and, once processed, its credit note; and the reverse",
+        """
+        SELECT coalesce(r.reference, b.reference, n.refund_reference) AS reference, r.state, r.amount_minor,
+               b.begun, b.gone, b.back, b.late, b.returned, n.total_minor AS credited
+          FROM gateway_refunds r
+          FULL JOIN (SELECT split_part(t.reference, ':', 2) AS reference,
+                            sum(e.amount) FILTER (WHERE t.kind = 'refund_to_source_begin') AS begun,
+                            -sum(e.amount) FILTER (WHERE t.kind = 'refund_to_source') AS gone,
+                            -sum(e.amount) FILTER (WHERE t.kind = 'refund_to_source_back') AS back,
+                            sum(e.amount) FILTER (WHERE t.kind = 'refund_to_source_late') AS late,
+                            -sum(e.amount) FILTER (WHERE t.kind = 'refund_to_source_return') AS returned
+                       FROM ledger_transactions t
+                       JOIN ledger_entries e ON e.transaction_id = t.id
+                       JOIN ledger_accounts a ON a.id = e.account_id
+                      WHERE t.kind LIKE 'refund_to_source%'
+                        AND a.kind = CASE WHEN t.kind IN ('refund_to_source_late', 'refund_to_source_return')
+                                          THEN 'gateway_clearing' ELSE 'user_refunding' END
+                      GROUP BY t.reference) AS b ON b.reference = r.reference
+          FULL JOIN (SELECT refund_reference, total_minor FROM invoices WHERE refund_reference LIKE 'RF-%') AS n
+            ON n.refund_reference = coalesce(r.reference, b.reference)
+         WHERE r.id IS NULL OR b.begun IS DISTINCT FROM r.amount_minor
+            OR CASE WHEN r.state = 'processed' THEN
+                         (coalesce(b.gone, b.late), n.total_minor) IS DISTINCT FROM (r.amount_minor, r.amount_minor)
+                         OR (b.late IS NULL) <> (b.back IS NULL) OR (b.gone IS NULL) <> (b.back IS NOT NULL)
+                         OR b.returned <> r.amount_minor OR b.returned IS NOT NULL AND r.returned_at IS NULL
+                    WHEN r.state IN ('failed', 'cancelled') THEN
+                         b.back IS DISTINCT FROM r.amount_minor
+                         OR num_nonnulls(b.gone, b.late, b.returned, n.total_minor) > 0
+                    ELSE num_nonnulls(b.gone, b.back, b.late, b.returned, n.total_minor) > 0 END
         """,
     ),
     *promo_checks.CHECKS,

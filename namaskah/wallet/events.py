@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import jobs
 from namaskah.db import db, transaction
-from namaskah.wallet import topups
+from namaskah.wallet import refund_events, topups
 from namaskah.wallet.models import GatewayEvent
 from namaskah.wallet.paystack import SubjectUnknown, parse_event
 
@@ -68,4 +68,7 @@ def _charge_success(event: GatewayEvent) -> str:
 
 # Name of an event → what acts on it: asks the gateway itself, and gives a word for what came of it. It raises
 # SubjectUnknown, GatewayDown or GatewayRefused, and may be called twice.
-HANDLERS: dict[str, Callable[[GatewayEvent], str]] = {"charge.success": _charge_success}
+HANDLERS: dict[str, Callable[[GatewayEvent], str]] = {
+    "charge.success": _charge_success,
+    **dict.fromkeys(refund_events.EVENTS, refund_events.handle),
+}

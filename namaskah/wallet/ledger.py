@@ -59,6 +59,7 @@ class Balance:
     currency: str
     promo_minor: int = 0
     promo_until: datetime | None = None
+    refunding_minor: int = 0  # on its way back to where it was paid from
 
     @property
     def spendable_minor(self) -> int:
@@ -76,7 +77,8 @@ def balance(user_id: int) -> Balance:
     ).all()
     amounts = {row.kind: row.balance for row in rows}
     gifts = promo_spending.unexpired(user_id, currency) if amounts.get("user_promo") else (0, None)
-    return Balance(amounts.get("user_available") or 0, amounts.get("user_held") or 0, currency, *gifts)
+    available, held, refunding = (amounts.get(f"user_{kind}") or 0 for kind in ("available", "held", "refunding"))
+    return Balance(available, held, currency, *gifts, refunding_minor=refunding)
 
 
 def top_up(user_id: int, reference: str, amount_minor: int, fees_minor: int = 0) -> bool:
@@ -97,6 +99,72 @@ def surcharge(reference: str, amount_minor: int) -> bool:
     the fees we bear, and whatever the gateway took more or less than it stays there, as the house's."""
     return _post(
         "surcharge", reference, {_house("gateway_clearing"): -amount_minor, _house("gateway_fees"): amount_minor}
+    )
+
+
+def refund_to_source_begin(user_id: int, reference: str, wallet_minor: int, loss_minor: int) -> bool:
+    """Set aside what goes back to where it was paid from: the wallet's part, and what the house adds. Raises
+    InsufficientFunds when the wallet holds less."""
+    return _post(
+        "refund_to_source_begin",
+        reference,
+        {
+            _user("user_available", user_id): -wallet_minor,
+            _house("promo"): -loss_minor,
+            _user("user_refunding", user_id): wallet_minor + loss_minor,
+        },
+    )
+
+
+def refund_to_source(user_id: int, reference: str, amount_minor: int) -> bool:
+    """What was set aside has gone back: the gateway paid it out of what it holds for us."""
+    return _post(
+        "refund_to_source",
+        reference,
+        {_user("user_refunding", user_id): -amount_minor, _house("gateway_clearing"): amount_minor},
+    )
+
+
+def refund_to_source_back(user_id: int, reference: str, wallet_minor: int, house_minor: int, note: str) -> bool:
+    """It did not go back: to the wallet and to the house what each had given."""
+    return _post(
+        "refund_to_source_back",
+        reference,
+        {
+            _user("user_refunding", user_id): -wallet_minor - house_minor,
+            _user("user_available", user_id): wallet_minor,
+            _house("promo"): house_minor,
+        },
+        note=note,
+    )
+
+
+def refund_to_source_return(user_id: int, reference: str, wallet_minor: int, house_minor: int, actor: str) -> bool:
+    """It had gone back and came again to the gateway: to the wallet and to the house what each had given."""
+    return _post(
+        "refund_to_source_return",
+        reference,
+        {
+            _house("gateway_clearing"): -wallet_minor - house_minor,
+            _user("user_available", user_id): wallet_minor,
+            _house("promo"): house_minor,
+        },
+        actor=actor,
+    )
+
+
+def refund_to_source_late(user_id: int, reference: str, wallet_minor: int, house_minor: int, actor: str) -> bool:
+    """It went back after we had booked that it did not: out of the wallet what is there, the rest is the house's loss.
+    Raises InsufficientFunds when the wallet holds less."""
+    return _post(
+        "refund_to_source_late",
+        reference,
+        {
+            _user("user_available", user_id): -wallet_minor,
+            _house("promo"): -house_minor,
+            _house("gateway_clearing"): wallet_minor + house_minor,
+        },
+        actor=actor,
     )
 
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -22,7 +23,7 @@ from sqlalchemy.orm import aliased
 from namaskah.db import db
 from namaskah.filters import money_text
 from namaskah.money import parse_minor
-from namaskah.wallet import invoices, periods
+from namaskah.wallet import invoices, periods, refund_reading
 from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from namaskah.wallet.periods import Span
 
@@ -31,11 +32,16 @@ STEP = 500  # lines read at once where not each is wanted
 MOST_LOOKED_AT = 5_000  # for one page
 FILTERS: dict[str, tuple[str, ...]] = {
     "all": (),
-    "in": ("top_up", "adjustment"),
+    "in": (
+        *("top_up", "adjustment", "refund_to_source_begin", "refund_to_source_back"),
+        *("refund_to_source_return", "refund_to_source_late"),
+    ),
     "bought": ("hold", "release", "refund"),
     "gifts": (),
 }
 ACCOUNTS = {"gifts": "user_promo"}  # which account a filter is about, if not the customer's own money
+# What sets money aside → what ends that.
+ENDS = {"hold": ("capture", "release"), "refund_to_source_begin": ("refund_to_source", "refund_to_source_back")}
 
 # What a reference is about, in the reader's language: {"activation": ids -> {id: "WhatsApp, Nigeria"}}.
 # The wallet knows no activations; who holds money for something enters its describer here.
@@ -58,6 +64,18 @@ RELEASED = {
     "no_stock": NO_NUMBER,
     "provider_refused": NO_NUMBER,
     "nothing_bought": NO_NUMBER,
+}
+# A top-up sent back: how that ended (None: not yet), and what moved afterwards.
+SENT_BACK = {
+    None: _l("On its way back to where you paid it from"),
+    "refund_to_source": _l("Sent back to where you paid it from"),
+    "refund_to_source_back": _l("Was to go back to where you paid it from"),
+}
+CALLED_OFF = "cancelled"
+AFTER_SENDING_BACK = {
+    "refund_to_source_back": _l("Could not be sent back: in your wallet again"),
+    "refund_to_source_return": _l("Your bank did not take it: in your wallet again"),
+    "refund_to_source_late": _l("Sent back to where you paid it from after all"),
 }
 MONEY_BACK = _l("%(what)s: money back")
 REFUNDED = _l("%(what)s: refunded")
@@ -212,7 +230,10 @@ def _has(row: StatementRow, words: str) -> bool:
 
 def _rows(lines: list[Line]) -> list[StatementRow]:
     subjects = _subjects({line.reference for line in lines})
-    ends = _ends({line.reference for line in lines if line.kind == "hold"})
+    ends = _ends({line.reference for line in lines if line.kind in ENDS})
+    refunded = refund_reading.top_ups_of(
+        reference for line in lines if (reference := _id_of(line.reference, "gateway_refund"))
+    )
     paid = [ref for line in lines if line.kind == "top_up" and (ref := _id_of(line.reference, "top_up"))]
     receipts, fees = (invoices.receipt_numbers(paid), invoices.fees_borne(paid)) if paid else ({}, {})
     return [
@@ -223,7 +244,8 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             amount_minor=line.amount,
             balance_after_minor=line.balance_after,
             activation_id=_id_of(line.reference, "activation"),
-            top_up_reference=(top_up := _id_of(line.reference, "top_up")),
+            top_up_reference=(top_up := _id_of(line.reference, "top_up"))
+            or refunded.get(_id_of(line.reference, "gateway_refund") or ""),
             receipt=receipts.get(top_up or ""),
             text=_with_fee(fees[top_up])
             if line.kind == "top_up" and top_up in fees
@@ -254,10 +276,10 @@ def _subjects(references: Iterable[str]) -> dict[str, str]:
 
 
 def _ends(references: set[str]) -> dict[str, str]:
-    """How holds ended: captured or released; those still open are missing."""
+    """How what was set aside ended: captured, released, sent back or not; what is still open is missing."""
     rows = db.session.execute(
         select(LedgerTransaction.reference, LedgerTransaction.kind).where(
-            LedgerTransaction.reference.in_(references), LedgerTransaction.kind.in_(("capture", "release"))
+            LedgerTransaction.reference.in_(references), LedgerTransaction.kind.in_(chain(*ENDS.values()))
         )
     )
     return {row.reference: row.kind for row in rows}
@@ -279,6 +301,12 @@ def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
         return str(_("Gift by code …%(code)s", code=by_code[1]) if by_code else _("Gift: %(reason)s", reason=note))
     if kind == "promo_expired":
         return str(GIFT_OVER.get(note, GIFT_OVER["expired"]))
+    if kind == "refund_to_source_begin":
+        return str(SENT_BACK[end])
+    if kind == "refund_to_source_back" and note == CALLED_OFF:
+        return str(_("Not sent back after all: in your wallet again"))
+    if kind in AFTER_SENDING_BACK:
+        return str(AFTER_SENDING_BACK[kind])
     if kind == "hold":
         sentence = HELD[end]
     elif kind == "release":

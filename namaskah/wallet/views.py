@@ -12,7 +12,7 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, promo, quotes, statement, topups
+from namaskah.wallet import blueprint, invoices, promo, quotes, refund_reading, refund_words, statement, topups
 from namaskah.wallet.forms import TopUpForm, VoucherForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -81,10 +81,13 @@ def top_up_page(reference: str) -> ResponseReturnValue:
     headers = {}
     if "go" in request.args and _is_payable(found) and _is_fresh(found):
         headers["Refresh"] = f"0; url={found.checkout_url}"
+    sent_back = refund_reading.of_top_up(found)
     page = render_template(
         "wallet/top_up.html",
         top_up=found,
         documents=invoices.documents_of(found),
+        refunds=[(refund, refund_words.for_customer(refund)) for refund in sent_back],
+        is_sent_back=found.paid_minor is not None and found.paid_minor == refund_reading.gone_minor(sent_back),
         support_email=current_app.config["SUPPORT_EMAIL"],
     )
     return page, 200, headers
@@ -106,6 +109,7 @@ def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
         sign=SIGNS[config["WALLET_CURRENCY"]],
         minimum_minor=config["TOP_UP_MIN_MINOR"],
         maximum_minor=config["TOP_UP_MAX_MINOR"],
+        refunds=refund_reading.open_of_user(me().id),
         rows=page.rows,
         next_before=page.next_before,
     )

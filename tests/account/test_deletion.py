@@ -12,17 +12,20 @@ from namaskah.account.models import DeletedAccount
 from namaskah.auth import accounts, audit
 from namaskah.auth.models import AuditEvent, Session, User
 from namaskah.db import db, transaction
+from namaskah.errors import UserError
 from namaskah.numbers import activations, closing
 from namaskah.numbers.models import Activation, Message
 from namaskah.papers.printer import printed
 from namaskah.providers.base import Sms
-from namaskah.wallet import events, invoice_papers, invoices, ledger, topups
+from namaskah.wallet import events, invoice_papers, invoices, ledger, refunds, topups
 from namaskah.wallet.models import LedgerTransaction
+from namaskah.wallet.paystack_refunds import Refund
 from namaskah.wallet.promo_models import PromoGrant
 from tests.account import life
 from tests.account.conftest import Open
 from tests.auth.people import Browser
 from tests.support import give, make_receipt, make_user, open_session
+from tests.wallet.test_settle_races import at_once
 
 DEVICE = "Canary-Phone/1"
 
@@ -213,6 +216,34 @@ def test_a_payment_on_its_way_stands_in_the_way(alice: User, state: str, is_free
     with transaction():
         db.session.execute(update(topups.TopUp).values(state=state))
     assert deletion.standing(alice).is_free == is_free
+
+
+def test_money_on_its_way_back_stands_in_the_way(app: Flask, enter: Open, alice: User) -> None:
+    top_up = make_receipt(alice).top_up
+    refund = refunds.start(top_up.reference, 250_000, reason="x", key="key-of-a-form", who="user:1")
+    assert not deletion.standing(alice).is_free
+    browser = enter(alice)
+    assert "Refund of ₦2,500" in browser.get("/account/delete").text
+    with pytest.raises(deletion.NotYet):
+        deletion.delete(alice, balance(alice))
+    refunds.note(refund.reference, Refund("1", "processed", 250_000, "NGN", refund.reference))
+    with transaction():
+        db.session.execute(text("UPDATE gateway_refunds SET account_last4 = '6789'"))
+    assert delete(browser, alice) == 303
+    assert db.session.scalar(text("SELECT account_last4 FROM gateway_refunds")) is None
+
+
+def test_a_refund_cannot_slip_in(app: Flask, alice: User) -> None:
+    """It begins first, and then nothing is deleted; or it finds the wallet empty."""
+    reference, amount, user_id = make_receipt(alice).top_up.reference, balance(alice), alice.id
+    results = at_once(
+        app,
+        lambda: deletion.delete(db.session.get_one(User, user_id), amount),
+        lambda: refunds.start(reference, 250_000, reason="x", key="key-of-a-form", who="user:1"),
+    )
+    failed = [result for result in results if isinstance(result, Exception)]
+    assert len(failed) == 1
+    assert isinstance(failed[0], UserError)
 
 
 def test_an_admin_and_a_banned_customer_are_not_deleted(enter: Open, admin: User, bob: User) -> None:

@@ -19,9 +19,10 @@ from namaskah.account.models import DataExport
 from namaskah.auth import accounts, sessions
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
+from namaskah.wallet import refunds
 from tests.account import life
 from tests.account.conftest import Open
-from tests.support import Installation, installation, wait_until
+from tests.support import Installation, installation, make_receipt, wait_until
 
 # Tables that name an account → the sheet they are in.
 IN_THE_FILE = {
@@ -30,6 +31,7 @@ IN_THE_FILE = {
     "buyer_details": "buyer",
     "email_changes": "new-address",
     "favourites": "favourites",
+    "gateway_refunds": "refunds",
     "invoices": "receipts",
     "ledger_accounts": "statement",
     "passkeys": "passkeys",
@@ -282,3 +284,11 @@ def test_what_a_killed_worker_was_making_the_next_one_makes(place: Installation,
     place.start_worker()
     wait_until(lambda: fresh(asked).state == "ready", 60, "the file")
     assert db.session.scalar(select(func.count()).select_from(DataExport)) == 1
+
+
+def test_what_went_back_is_in_the_file(app: Flask, alice: User) -> None:
+    top_up = make_receipt(alice).top_up
+    refunds.start(top_up.reference, 123_450, reason="paid twice", key="key-of-a-form", who="user:1")
+    [row] = rows(unpacked(made(alice).content or b""), "refunds")
+    told = (row["top_up"], row["amount"], row["state"], row["reason"])
+    assert told == (top_up.reference, "1234.50", "asked", "paid twice")

@@ -18,8 +18,9 @@ from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
 from namaskah.reconciliation import findings
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import invoices, promo, topups, voucher_batches, vouchers
+from namaskah.wallet import invoices, ledger, promo, refunds, topups, voucher_batches, vouchers
 from namaskah.wallet.models import TopUp
+from namaskah.wallet.paystack_refunds import Refund
 from tests import support
 from tests.browser.stand import CODE, Stand
 
@@ -50,6 +51,7 @@ def make(stand: Stand) -> Gallery:
     findings.keep("paystack", [Found("paystack", "not_credited", "NK-gallery", "NGN", 2, 150_000, 0)])
     findings.keep("fivesim", [Found("fivesim", "balance", "fivesim", "USD", 6, 12_345_678, 12_000_000)])
     fresh, used = _gifts(owner)
+    refund_pages, refunded = _refunds(owner)
     visitor_pages = [(path.strip("/") or "landing", path) for path in _PUBLIC]
     return Gallery(
         {
@@ -67,7 +69,7 @@ def make(stand: Stand) -> Gallery:
                 ("good link", f"/verify-email/{accounts.verification_token(unverified)}"),
                 ("new password", f"/reset-password/{credentials.reset_token(owner)}"),
             ],
-            "member": [*_member_pages(), *_top_ups(owner), *_receipts(owner)],
+            "member": [*_member_pages(), *_top_ups(owner), *_receipts(owner), *refunded],
             "live": lives,
             "safe": [
                 ("security", "/account/security"),
@@ -86,6 +88,9 @@ def make(stand: Stand) -> Gallery:
                 ("codes", "/admin/vouchers"),
                 ("codes, fresh", f"/admin/vouchers/{fresh}"),
                 ("codes, used", f"/admin/vouchers/{used}"),
+                ("refunds", "/admin/refunds"),
+                ("refund, which top-up", "/admin/refunds/new?top_up=NK-nothing"),
+                *refund_pages,
             ],
         },
     )
@@ -271,6 +276,28 @@ def _top_ups(user: User) -> list[tuple[str, str]]:
     with transaction():
         db.session.add_all(rows)
     return [(f"top-up {row.state}", f"{topups.PAGE_PATH}{row.reference}") for row in rows]
+
+
+def _refunds(user: User) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """A top-up of which parts went back, in every state: the operator's pages and the customer's."""
+    top_up = support.make_receipt(user).top_up
+    pages = []
+    for number, state in enumerate(
+        ("asked", "doubt", "pending", "processing", "needs-attention", "processed", "failed")
+    ):
+        key = secrets.token_hex(16)
+        refund = refunds.start(top_up.reference, 20_000, reason=LONG_WORD, key=key, who=f"user:{user.id}")
+        if state == "doubt":
+            refunds.claim_call(refund.reference, "asked", 0)
+        elif state != "asked":
+            refunds.note(refund.reference, Refund(str(number), state, 20_000, "NGN", refund.reference))
+        if state == "failed":
+            refunds.note(refund.reference, Refund(str(number), "processed", 20_000, "NGN", refund.reference))
+        pages.append((f"refund, {state}", f"/admin/refunds/{refund.reference}"))
+    with transaction():
+        ledger.adjust(user.id, "gallery", -10_000, "gallery", "for a look")
+    new = ("refund, new", f"/admin/refunds/new?top_up={top_up.reference}")
+    return [new, *pages], [("top-up sent back", f"{topups.PAGE_PATH}{top_up.reference}")]
 
 
 def _receipts(user: User) -> list[tuple[str, str]]:

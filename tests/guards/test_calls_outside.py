@@ -13,7 +13,8 @@ from namaskah.auth.models import User
 from namaskah.db import db, in_transaction, leave_database, transaction
 from namaskah.numbers import activations, closing, polling, pricelists, registry, settling
 from namaskah.numbers.models import Activation, Offer
-from namaskah.wallet import topups
+from namaskah.sandbox import Sandbox
+from namaskah.wallet import refund_accounts, refund_asking, refunds, topups
 from tests.support import Control
 
 Watch = Callable[[], list[str]]
@@ -83,6 +84,23 @@ def test_a_top_up_holds_nothing(alice: User, calls: list[str]) -> None:
     opened = topups.open_top_up(alice, 100_000, uuid4().hex)
     topups.settle(opened.reference)
     assert len(calls) >= 2
+    assert faults(calls) == []
+
+
+def test_a_refund_holds_nothing(alice: User, sandbox: Sandbox, calls: list[str]) -> None:
+    opened = topups.open_top_up(alice, 100_000, uuid4().hex)
+    till, desk = sandbox.world.till, sandbox.world.refunds
+    till.pay(next(iter(till.transactions())), 100_000)
+    topups.settle(opened.reference)
+    sandbox.world.faults.add({"provider": "paystack", "operation": "refund", "kind": "error_500_after"})
+    refund = refunds.start(opened.reference, 100_000, reason="x", key=uuid4().hex, who="user:1")
+    refund_asking.ask(refund.reference)  # in doubt
+    refund_asking.ask(refund.reference)  # found in the list
+    desk.move(desk.listing()[0], "needs-attention")
+    refund_asking.ask(refund.reference)
+    refund_accounts.banks("NGN")
+    assert refund_accounts.send_to(refund.reference, "9", "0123456789", "user:1").state == "processing"
+    assert len(calls) >= 7
     assert faults(calls) == []
 
 

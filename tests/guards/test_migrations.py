@@ -45,7 +45,12 @@ PROMO_TRIGGERS = {
     "promo_append_only": {"promo_parts", "voucher_redemptions"},
     "promo_no_truncate": {"promo_grants", "promo_parts", "voucher_redemptions"},
 }
-OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | RATE_TRIGGERS | PROMO_TRIGGERS
+REFUND_TRIGGERS = {
+    "gateway_refund_within_paid": {"gateway_refunds"},
+    "gateway_refund_within_paid_late": {"gateway_refunds"},
+    "gateway_refund_guard": {"gateway_refunds"},
+}
+OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | RATE_TRIGGERS | PROMO_TRIGGERS | REFUND_TRIGGERS
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ def our_triggers() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with db.engine.connect() as connection:
         for name, table in connection.execute(sa.text(query)):
-            if name.startswith(("ledger_", "invoice_", "exchange_rates_", "promo_")):
+            if name.startswith(("ledger_", "invoice_", "exchange_rates_", "promo_", "gateway_refund_")):
                 found.setdefault(name, set()).add(table)
     return found
 

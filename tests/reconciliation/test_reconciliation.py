@@ -14,7 +14,7 @@ from namaskah.numbers import registry
 from namaskah.reconciliation import findings, runs
 from namaskah.reconciliation.models import Difference, Reconciliation
 from namaskah.sandbox import Sandbox
-from namaskah.wallet import ledger, paystack, topups
+from namaskah.wallet import ledger, paystack, refund_asking, refunds, topups
 from namaskah.wallet.models import TopUp
 from tests.numbers import shop
 from tests.support import Control, log_in
@@ -142,6 +142,20 @@ def test_an_order_in_doubt_explains_a_balance(alice: User, control: Control) -> 
     doubtful = shop.buy(alice)
     assert doubtful.state == "in_doubt"
     assert compare() == set()
+
+
+def test_a_payment_that_we_sent_back_ourselves_is_no_difference(alice: User, counter: Counter) -> None:
+    ours, by_hand = paid(alice, counter), paid(alice, counter)
+    for top_up in (ours, by_hand):
+        topups.settle(top_up.reference)
+    refund = refunds.start(ours.reference, 200_000, reason="asked for it", key=uuid4().hex, who="user:1")
+    refund_asking.ask(refund.reference)
+    counter.world.refunds.create({"transaction": by_hand.reference})
+    for each in counter.world.refunds.listing():
+        counter.world.refunds.move(each, "processed")
+    assert compare() == {("paystack", "reversed", ours.reference), ("paystack", "reversed", by_hand.reference)}
+    refund_asking.ask(refund.reference)
+    assert compare() == {("paystack", "reversed", by_hand.reference)}
 
 
 def test_a_difference_is_gone_when_it_is_and_a_new_one_when_it_returns(alice: User, counter: Counter) -> None:

@@ -38,6 +38,16 @@ def credit_note(number: int, total: str, tax: int, earlier: int = 0) -> str:
     return statement
 
 
+def refund(amount: str, state: str) -> str:
+    """A refund of the top-up that moved no money."""
+    settled = "now()" if state in ("processed", "failed") else "NULL"
+    return (
+        "INSERT INTO gateway_refunds"
+        " (reference, key, top_up_id, user_id, amount_minor, currency, asked_by, reason, state, settled_at)"
+        f" SELECT 'RF-1', 'k', id, user_id, {amount}, currency, 'x', 'x', '{state}', {settled} FROM top_ups"
+    )
+
+
 # Invariant, then the statement that breaks it.
 FAULTS = [
     ("I1", f"UPDATE ledger_entries SET amount = amount + 1 WHERE id = {ENTRY}"),
@@ -97,6 +107,13 @@ FAULTS = [
     ("P5", "UPDATE voucher_batches SET amount_minor = amount_minor + 1, most_minor = most_minor + 1"),
     ("P6", "UPDATE vouchers SET uses_left = uses_left + 1"),
     ("P6", "UPDATE voucher_batches SET redeemed = redeemed - 1"),
+    ("G1", refund("1", "asked")),
+    ("G2", refund("paid_minor + 1", "pending")),
+    ("G2", refund("1", "processed") + "; UPDATE top_ups SET state = 'failed', paid_minor = NULL"),
+    ("G3", refund("1", "asked")),
+    ("G3", refund("1", "processed")),
+    ("G3", refund("1", "failed")),
+    ("G3", credit_note(2, "1", 0).replace("'refund'", "'RF-1'")),
 ]  # fmt: skip
 
 
