@@ -50,6 +50,10 @@ SENTENCES = {
     "export_asked": _l("A file of everything we hold of you was asked for"),
     "export_downloaded": _l("The file of everything we hold of you was downloaded"),
     "deleted": _l("Account deleted"),
+    "top_up_accepted": _l("A payment that differed from what was asked for was credited by us"),
+    "top_up_closed": _l("A payment that differed from what was asked for was closed by us without credit"),
+    "gateway_event_retried": _l("A report of Paystack was worked on again"),
+    "gateway_event_closed": _l("A report of Paystack was closed by us"),
 }
 
 
