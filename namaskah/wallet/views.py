@@ -12,7 +12,7 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, statement, topups
+from namaskah.wallet import blueprint, endings, invoices, statement, topups
 from namaskah.wallet.forms import TopUpForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -75,6 +75,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
     page = render_template(
         "wallet/top_up.html",
         top_up=found,
+        ending=endings.ending(found, is_leaving="go" in request.args),
         documents=invoices.documents_of(found),
         support_email=current_app.config["SUPPORT_EMAIL"],
     )

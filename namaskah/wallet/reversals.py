@@ -1,0 +1,45 @@
+"""Payments that the gateway has sent back after we credited them: noticed, shown to the operator, never guessed at.
+
+The ledger is not moved here. What has taken the money back (a refund of ours, a dispute) moves it by its own verb; a
+reversal that nothing of ours explains is looked at by a person.
+"""
+
+import logging
+
+from sqlalchemy import func, select
+
+from namaskah.db import db, transaction
+from namaskah.wallet import topups
+from namaskah.wallet.models import TopUp
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 200
+
+
+def note(reference: str, status: str) -> bool:
+    """Keep what the gateway says now of a payment that we have credited; returns whether that is news.
+
+    A reversal that was taken back itself (the payer's bank gave in) is forgotten.
+    """
+    with transaction():
+        top_up = topups.lock(reference)
+        is_back = {"reversed": True, "success": False}.get(status)
+        if top_up.state != "paid" or is_back is None or is_back == (top_up.reversed_at is not None):
+            return False
+        top_up.reversed_at = db.session.scalar(select(func.now())) if is_back else None
+        top_up.gateway_status = status
+        if is_back and not explains_reversal(top_up):
+            log.error("top-up %s was credited, and the gateway has sent the payment back since", reference)
+    return True
+
+
+def explains_reversal(top_up: TopUp) -> bool:
+    """Whether something of ours is why a credited payment went back: then nobody needs to look at it."""
+    return False
+
+
+def unexplained(limit: int = AT_ONCE) -> list[TopUp]:
+    """Credited payments that went back for no reason of ours, newest first."""
+    wanted = select(TopUp).where(TopUp.reversed_at.is_not(None)).order_by(TopUp.id.desc()).limit(limit)
+    return [top_up for top_up in db.session.scalars(wanted) if not explains_reversal(top_up)]
