@@ -1,9 +1,9 @@
 """What the operator should see first, read in one go."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import aliased
 
 from namaskah.db import db
@@ -11,11 +11,10 @@ from namaskah.numbers import checks as number_checks
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import findings
 from namaskah.wallet import checks as wallet_checks
-from namaskah.wallet import events, house
+from namaskah.wallet import house, inbox, reversals, top_up_lists
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, LedgerTransaction, TopUp
 
 SHOWN = 20
-STUCK_AFTER = timedelta(minutes=10)
 
 
 def read() -> dict[str, Any]:
@@ -28,20 +27,13 @@ def read() -> dict[str, Any]:
         "in_doubt": _newest(select(Activation).where(Activation.state == "in_doubt"), Activation.id),
         "strays": _newest(select(StrayOrder).where(StrayOrder.closed_at.is_(None)), StrayOrder.id),
         "mismatched": _newest(select(TopUp).where(TopUp.state == "mismatch"), TopUp.id),
-        "unmatched": _newest(select(GatewayEvent).where(_needs_a_person()), GatewayEvent.id),
+        "unmatched": _newest(inbox.needs_a_person(), GatewayEvent.id),
+        "events_open": inbox.count_for_a_person(),
+        "mismatches_open": top_up_lists.mismatched(),
+        "reversals_open": len(reversals.unexplained()),
         "faults": _faults(),
         "differences": findings.unexplained(),
     }
-
-
-def _needs_a_person() -> ColumnElement[bool]:
-    """What Paystack reported and software has not settled: a payment of nobody, a dispute or refund (no page of ours
-    handles them), and whatever the worker has not managed to act on."""
-    about_money_back = GatewayEvent.event.like("charge.dispute.%") | GatewayEvent.event.like("refund.%")
-    stuck = GatewayEvent.handled_at.is_(None) & (GatewayEvent.received_at < func.now() - STUCK_AFTER)
-    return or_(
-        GatewayEvent.outcome == events.UNMATCHED, (GatewayEvent.outcome == events.NOT_HANDLED) & about_money_back, stuck
-    )
 
 
 def _newest(query: Any, column: Any) -> Any:
