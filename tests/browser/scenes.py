@@ -1,5 +1,6 @@
 """Every state a page can be in, made by the product's own verbs, for looking at."""
 
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
 from namaskah.reconciliation import findings
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import invoices, topups
+from namaskah.wallet import events, invoices, topups
 from namaskah.wallet.models import TopUp
 from tests import support
 from tests.browser.stand import CODE, Stand
@@ -77,7 +78,7 @@ def make(stand: Stand) -> Gallery:
             "newcomer": _NEWCOMER,
             "secured": _SECURED,
             "unverified": _UNVERIFIED,
-            "admin": [("admin", "/admin"), ("others' books", "/admin/reconciliation")],
+            "admin": [("admin", "/admin"), ("others' books", "/admin/reconciliation"), *_desk(owner)],
         },
     )
 
@@ -94,6 +95,7 @@ _NEWCOMER = [
     ("wallet, empty", "/wallet"),
     ("statement, empty", "/wallet/statement"),
     ("receipts, none", "/wallet/invoices"),
+    ("top-ups, none", "/wallet/top-ups"),
 ]
 _SECURED = [
     ("second factor", "/account/second-factor"),
@@ -129,6 +131,7 @@ def _member_pages() -> list[tuple[str, str]]:
         ("account", "/account"),
         ("billing", "/account/billing"),
         ("receipts", "/wallet/invoices"),
+        ("top-ups", "/wallet/top-ups"),
         ("change password", "/account/password"),
         ("another address", "/account/email"),
         ("another address, dead link", "/account/email/expired"),
@@ -247,6 +250,36 @@ def _top_ups(user: User) -> list[tuple[str, str]]:
     with transaction():
         db.session.add_all(rows)
     return [(f"top-up {row.state}", f"{topups.PAGE_PATH}{row.reference}") for row in rows]
+
+
+def _desk(user: User) -> list[tuple[str, str]]:
+    """What the operator looks at: reports of Paystack of all kinds, and a payment that differs."""
+    differs = TopUp(
+        reference=f"NK-{secrets.token_hex(10)}",
+        user_id=user.id,
+        key=secrets.token_hex(16),
+        amount_minor=200_000,
+        currency="NGN",
+        state="mismatch",
+        gateway_status="success",
+        difference="underpaid",
+        seen_minor=150_000,
+        seen_currency="NGN",
+        gateway_message=LONG_WORD,
+    )
+    with transaction():
+        db.session.add(differs)
+    told = {"event": "charge.success", "data": {"reference": differs.reference, "note": LONG_ADDRESS}}
+    stored = events.receive_event(json.dumps(told).encode())
+    rubbish = events.receive_event(f"{LONG_WORD} {LONG_WORD}".encode())
+    return [
+        ("reports", "/admin/gateway-events"),
+        ("reports, none", f"/admin/gateway-events?reference={LONG_WORD[:60]}"),
+        ("a report", f"/admin/gateway-events/{stored.id}"),
+        ("a report that is none", f"/admin/gateway-events/{rubbish.id}"),
+        ("all top-ups", "/admin/top-ups"),
+        ("a payment that differs", f"/admin/top-ups/{differs.reference}"),
+    ]
 
 
 def _receipts(user: User) -> list[tuple[str, str]]:

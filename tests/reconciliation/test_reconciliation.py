@@ -14,7 +14,7 @@ from namaskah.numbers import registry
 from namaskah.reconciliation import findings, runs
 from namaskah.reconciliation.models import Difference, Reconciliation
 from namaskah.sandbox import Sandbox
-from namaskah.wallet import ledger, paystack, topups
+from namaskah.wallet import ledger, paystack, reversals, topups
 from namaskah.wallet.models import TopUp
 from tests.numbers import shop
 from tests.support import Control, log_in
@@ -99,6 +99,17 @@ def test_every_difference_with_the_gateway_has_its_name(alice: User, counter: Co
         ("unknown_there", "NK-invented"),
     }
     change("top_ups", f"reference = '{names[5]}'", never.id)  # the books are whole again for what checks them
+
+
+def test_a_payment_that_went_back_is_marked_and_no_difference_when_we_know_why(
+    alice: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = topups.settle(paid(alice, counter).reference)
+    counter.becomes(back.reference, "reversed")
+    assert compare() == {("paystack", "reversed", back.reference)}
+    assert topups.get_top_up(back.reference).reversed_at is not None
+    monkeypatch.setattr(reversals, "explains_reversal", lambda _top_up: True)
+    assert compare() == set()
 
 
 def test_every_difference_with_a_provider_has_its_name(alice: User, control: Control, sandbox: Sandbox) -> None:

@@ -8,6 +8,7 @@ from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
+from namaskah import create_app
 from namaskah.auth import audit
 from namaskah.auth.models import AuditEvent, User
 from namaskah.db import db, transaction, violated
@@ -15,6 +16,7 @@ from namaskah.errors import UserError
 from namaskah.wallet import event_words, events, inbox, ledger, topups
 from namaskah.wallet.models import GatewayEvent, TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
+from tests import support
 
 from .counter import Counter
 from .test_settle_races import at_once
@@ -210,6 +212,27 @@ def test_a_stranger_cannot_borrow_an_address_by_a_header(app: Flask, monkeypatch
     monkeypatch.setitem(app.config, "PAYSTACK_WEBHOOK_IPS", ("52.31.139.75",))
     body = event("NK-listed")
     assert send(app.test_client(), body, sign(app, body), **{"X-Forwarded-For": "52.31.139.75"}) == 403
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "status"), [("52.31.139.75", 200), ("52.31.139.75, 203.0.113.9", 403), ("203.0.113.9", 403)]
+)
+def test_behind_a_proxy_its_word_counts_and_no_other(
+    app: Flask, settings: dict[str, str], forwarded: str, status: int
+) -> None:
+    proxied = create_app(
+        support.load_settings(settings | {"PROXY_HOPS": "1", "PAYSTACK_WEBHOOK_IPS": "52.31.139.75,52.49.173.169"})
+    )
+    body = event("NK-listed")
+    answer = proxied.test_client().post(
+        "/webhooks/paystack",
+        data=body,
+        headers={"x-paystack-signature": sign(app, body), "X-Forwarded-For": forwarded},
+    )
+    with proxied.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    assert answer.status_code == status
 
 
 # ── Looking through ──────────────────────────────────────────────────────────────────────────────────────────────────
