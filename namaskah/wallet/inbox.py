@@ -92,9 +92,11 @@ def can_close(event: GatewayEvent) -> bool:
 
 
 def needs_a_person() -> Any:
-    """Events that software has not settled: of nobody, unreadable, unhandled where money moves, or stuck."""
+    """Events that software has not settled: of nobody, unreadable, unhandled where money moves, or stuck. One that may
+    just have come early is none of them."""
     is_late = GatewayEvent.received_at < func.now() - STUCK_AFTER
-    return select(GatewayEvent).where(IS_OPEN, not_(WAITS) | is_late)
+    has_failed = GatewayEvent.outcome.is_(None) | GatewayEvent.last_error.is_not(None)
+    return select(GatewayEvent).where(IS_OPEN, not_(WAITS) | is_late & has_failed)
 
 
 def count_for_a_person() -> int:

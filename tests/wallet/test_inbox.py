@@ -90,6 +90,7 @@ def test_what_is_nobodys_is_tried_for_an_hour_in_growing_gaps_and_then_left_to_a
         assert events.take_up_due() == 1
         assert fresh(nobodys.id).handled_at is None
         gaps.append(round(seconds_to_next(nobodys.id)))
+        assert inbox.count_for_a_person() == 0
     assert gaps == [5, 30, 330, 600, 600]
     later(nobodys.id, "2 minutes")
     events.take_up_due()
