@@ -33,6 +33,7 @@ COLUMNS = {
         ("seen_minor", sa.BigInteger()),
         ("seen_currency", sa.String(length=16)),
         ("reversed_at", TIME),
+        ("reversal_note", sa.Text()),
         ("decided_at", TIME),
         ("decided_by", sa.String(length=100)),
         ("decision", sa.Text()),
@@ -67,6 +68,7 @@ def upgrade():
         "ck_top_ups_state": f"state IN ({_quoted((*STATES, 'closed'))})",
         "ck_top_ups_difference": f"difference IN ({_quoted(DIFFERENCES)})",
         "ck_top_ups_reversed": "reversed_at IS NULL OR state = 'paid'",
+        "ck_top_ups_reversal_note": "reversal_note IS NULL OR reversed_at IS NOT NULL AND reversal_note <> ''",
         "ck_top_ups_decided": "(decided_at IS NULL) = (decided_by IS NULL) AND (decided_at IS NULL) ="
         " (decision IS NULL) AND decision <> '' AND (state <> 'closed' OR decided_at IS NOT NULL)",
         "ck_gateway_events_closed": "closed_at IS NULL OR handled_at IS NOT NULL AND closed_by IS NOT NULL"
@@ -88,8 +90,8 @@ def upgrade():
 def downgrade():
     for name, table, _column, _where in INDEXES:
         op.drop_index(name, table_name=table)
-    for name in ("ck_top_ups_state", "ck_top_ups_difference", "ck_top_ups_reversed", "ck_top_ups_decided"):
-        op.execute(f"ALTER TABLE top_ups DROP CONSTRAINT {name}")
+    for name in ("state", "difference", "reversed", "reversal_note", "decided"):
+        op.execute(f"ALTER TABLE top_ups DROP CONSTRAINT ck_top_ups_{name}")
     op.execute("UPDATE top_ups SET state = 'mismatch' WHERE state = 'closed'")
     op.execute(f"ALTER TABLE top_ups ADD CONSTRAINT ck_top_ups_state CHECK (state IN ({_quoted(STATES)}))")
     op.execute("ALTER TABLE gateway_events DROP CONSTRAINT ck_gateway_events_closed")

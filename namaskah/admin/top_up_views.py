@@ -81,6 +81,18 @@ def close_top_up(reference: str) -> ResponseReturnValue:
     return _back(reference)
 
 
+@blueprint.post("/top-ups/<reference>/explain")
+@admin_only
+def explain_reversal(reference: str) -> ResponseReturnValue:
+    _top_up(reference)
+    try:
+        reversals.explain(reference, f"user:{me().id}", request.form.get("reason", ""))
+    except UserError as error:
+        return _page(_top_up(reference), error.message), error.status
+    flash(_("Kept."), "success")
+    return _back(reference)
+
+
 def _page(found: TopUp, problem: str = "") -> str:
     reports = inbox.look(reference=found.reference).events
     return render_template(
@@ -90,7 +102,7 @@ def _page(found: TopUp, problem: str = "") -> str:
         ending=endings.ending(found),
         documents=invoices.documents_of(found),
         reports=[(row, event_words.kind(row), event_words.outcome(row)) for row in reports],
-        is_unexplained=found.reversed_at is not None and not reversals.explains_reversal(found),
+        is_unexplained=reversals.needs_a_person(found),
         problem=problem,
     )
 

@@ -52,6 +52,7 @@ SENTENCES = {
     "deleted": _l("Account deleted"),
     "top_up_accepted": _l("A payment that differed from what was asked for was credited by us"),
     "top_up_closed": _l("A payment that differed from what was asked for was closed by us without credit"),
+    "top_up_reversal_explained": _l("It was found out why a payment went back after its credit"),
     "gateway_event_retried": _l("A report of Paystack was worked on again"),
     "gateway_event_closed": _l("A report of Paystack was closed by us"),
 }

@@ -44,7 +44,6 @@ def receive_event(raw_body: bytes) -> GatewayEvent:
     copy = select(GatewayEvent).filter_by(digest=values["digest"])
     if (known := db.session.scalar(copy)) is not None:
         return known  # nothing to write: the commonest copy is answered fastest
-    db.session.rollback()
     try:
         event = parse_event(raw_body)
         values |= {"event": event.name, "reference": event.reference, "body": event.body}

@@ -161,6 +161,9 @@ class TopUp(Base):
         CheckConstraint(one_of("difference", DIFFERENCES), name="difference"),
         CheckConstraint("reversed_at IS NULL OR state = 'paid'", name="reversed"),
         CheckConstraint(
+            "reversal_note IS NULL OR reversed_at IS NOT NULL AND reversal_note <> ''", name="reversal_note"
+        ),
+        CheckConstraint(
             "(decided_at IS NULL) = (decided_by IS NULL) AND (decided_at IS NULL) = (decision IS NULL)"
             " AND decision <> '' AND (state <> 'closed' OR decided_at IS NOT NULL)",
             name="decided",
@@ -190,6 +193,7 @@ class TopUp(Base):
     seen_minor: Mapped[int | None] = mapped_column(BigInteger)
     seen_currency: Mapped[str | None] = mapped_column(String(16))
     reversed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    reversal_note: Mapped[str | None] = mapped_column(Text)  # why, where a person has found out
     # A person's decision on a mismatch: when, whose ("user:7"), and why.
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decided_by: Mapped[str | None] = mapped_column(String(100))

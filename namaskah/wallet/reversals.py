@@ -6,15 +6,19 @@ reversal that nothing of ours explains is looked at by a person.
 
 import logging
 
+from flask_babel import gettext as _
 from sqlalchemy import func, select
 
+from namaskah.auth import audit
 from namaskah.db import db, transaction
+from namaskah.errors import UserError
 from namaskah.wallet import topups
 from namaskah.wallet.models import TopUp
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
+LONGEST_REASON = 500
 
 
 def note(reference: str, status: str) -> bool:
@@ -28,7 +32,7 @@ def note(reference: str, status: str) -> bool:
         if top_up.state != "paid" or is_back is None or is_back == (top_up.reversed_at is not None):
             return False
         top_up.reversed_at = db.session.scalar(select(func.now())) if is_back else None
-        top_up.gateway_status = status
+        top_up.gateway_status, top_up.reversal_note = status, None
         if is_back and not explains_reversal(top_up):
             log.error("top-up %s was credited, and the gateway has sent the payment back since", reference)
     return True
@@ -39,7 +43,27 @@ def explains_reversal(top_up: TopUp) -> bool:
     return False
 
 
+def needs_a_person(top_up: TopUp) -> bool:
+    """Whether it went back, nothing of ours is why, and nobody has found out yet."""
+    return top_up.reversed_at is not None and top_up.reversal_note is None and not explains_reversal(top_up)
+
+
+def explain(reference: str, actor: str, reason: str) -> None:
+    """A person has found out why it went back, and booked what had to be booked. Raises UserError without a reason, or
+    when it has not gone back."""
+    words = reason.replace("\0", "").strip()[:LONGEST_REASON]
+    if not words:
+        raise UserError(_("Say in a few words why. Nothing was done."), status=422)
+    with transaction():
+        top_up = topups.lock(reference)
+        if top_up.reversed_at is None:
+            raise UserError(_("This payment has not gone back. Nothing was done."), status=409)
+        top_up.reversal_note = words
+        audit.record("top_up_reversal_explained", top_up.user_id, actor, top_up=reference, reason=words)
+
+
 def unexplained(limit: int = AT_ONCE) -> list[TopUp]:
     """Credited payments that went back for no reason of ours, newest first."""
-    wanted = select(TopUp).where(TopUp.reversed_at.is_not(None)).order_by(TopUp.id.desc()).limit(limit)
-    return [top_up for top_up in db.session.scalars(wanted) if not explains_reversal(top_up)]
+    gone = select(TopUp).where(TopUp.reversed_at.is_not(None), TopUp.reversal_note.is_(None))
+    found = db.session.scalars(gone.order_by(TopUp.id.desc()).limit(limit))
+    return [top_up for top_up in found if needs_a_person(top_up)]

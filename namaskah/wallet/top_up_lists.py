@@ -10,7 +10,7 @@ from namaskah.db import db
 from namaskah.wallet.models import TOP_UP_STATES, TopUp
 
 PAGE = 25
-ATTENTION = or_(TopUp.state == "mismatch", TopUp.reversed_at.is_not(None))
+ATTENTION = or_(TopUp.state == "mismatch", TopUp.reversed_at.is_not(None) & TopUp.reversal_note.is_(None))
 # What the operator may look for beside a state.
 FILTERS: dict[str, ColumnElement[bool] | None] = {
     "all": None,

@@ -254,7 +254,14 @@ def test_a_payment_that_went_back_is_shown_to_the_operator(desk: FlaskClient, al
     reversals.note(opened.reference, "reversed")
     assert "1 payment went back after its credit" in desk.get("/admin/").text
     assert opened.reference in desk.get("/admin/top-ups?show=reversed").text
-    assert "no refund of ours says why" in desk.get(f"/admin/top-ups/{opened.reference}").text
+    address = f"/admin/top-ups/{opened.reference}"
+    assert "no refund of ours says why" in desk.get(address).text
+    assert desk.post(f"{address}/explain", data={"reason": " "}).status_code == 422
+    assert desk.post(f"{address}/explain", data={"reason": "<b>charged back</b>"}).status_code == 303
+    page = desk.get(address).text
+    assert "&lt;b&gt;charged back&lt;/b&gt;" in page and "no refund of ours says why" not in page
+    assert "went back after its credit" not in desk.get("/admin/").text
+    assert opened.reference not in desk.get("/admin/top-ups?show=attention").text
 
 
 @pytest.mark.parametrize("verb", ["accept", "close"])
@@ -285,6 +292,7 @@ def test_customers_are_told_that_there_is_no_such_page(app: Flask, alice: User, 
         f"/admin/top-ups/{differs.reference}/ask",
         f"/admin/top-ups/{differs.reference}/accept",
         f"/admin/top-ups/{differs.reference}/close",
+        f"/admin/top-ups/{differs.reference}/explain",
     ):
         assert browser.post(address, data={"reason": "mine", "seen_minor": PAID}).status_code == 404
     assert topups.get_top_up(differs.reference).state == "mismatch"

@@ -137,6 +137,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/admin/top-ups"): ADMINS,
     ("GET", "/admin/top-ups/<reference>"): ADMINS,
     ("POST", "/admin/top-ups/<reference>/ask"): "login 404 404 404 login on",
+    ("POST", "/admin/top-ups/<reference>/explain"): "login 404 404 404 login 422",
     ("POST", "/admin/top-ups/<reference>/accept"): "login 404 404 404 login 422",
     ("POST", "/admin/top-ups/<reference>/close"): "login 404 404 404 login 422",
     ("GET", "/health/live"): ANYBODY,

@@ -66,16 +66,17 @@ def received(name: str = "charge.success", **data: Any) -> GatewayEvent:
 def test_an_event_that_comes_before_its_top_up_is_credited_when_that_is_there(
     paid: TopUp, payer: User, counter: Counter
 ) -> None:
+    reference = paid.reference
     with transaction():
         db.session.execute(text("UPDATE top_ups SET reference = 'NK-not-yet' WHERE id = :id"), {"id": paid.id})
-    early = events.receive_event(event(paid.reference))
+    early = events.receive_event(event(reference))
     events.handle_event(early.id)
     found = fresh(early.id)
     assert (found.outcome, found.handled_at, found.tries) == ("unmatched", None, 1)
     assert inbox.count_for_a_person() == 0
     with transaction():
         back = text("UPDATE top_ups SET reference = :ref WHERE id = :id")
-        db.session.execute(back, {"ref": paid.reference, "id": paid.id})
+        db.session.execute(back, {"ref": reference, "id": paid.id})
     later(early.id)
     assert events.take_up_due() == 1
     assert fresh(early.id).outcome == "paid"

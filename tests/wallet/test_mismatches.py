@@ -240,6 +240,7 @@ def test_the_credit_and_the_decision_come_together_or_not_at_all(
         ("decided_at = now()", "ck_top_ups_decided"),
         ("decided_at = now(), decided_by = 'x', decision = ''", "ck_top_ups_decided"),
         ("reversed_at = now()", "ck_top_ups_reversed"),
+        ("reversal_note = 'why'", "ck_top_ups_reversal_note"),
         ("difference = 'odd'", "ck_top_ups_difference"),
         ("state = 'odd'", "ck_top_ups_state"),
     ],

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from namaskah import worker
-from namaskah.auth.models import User
+from namaskah.auth.models import AuditEvent, User
 from namaskah.db import db, transaction
+from namaskah.errors import UserError
 from namaskah.wallet import ledger, paystack, reversals, sweeping, topups
 from namaskah.wallet.models import TopUp
 from tests.support import Control
@@ -156,6 +157,20 @@ def test_a_reversal_that_is_taken_back_is_forgotten(credited: TopUp) -> None:
     assert reversals.note(credited.reference, "success")
     assert topups.get_top_up(credited.reference).reversed_at is None
     assert reversals.unexplained() == []
+
+
+def test_a_person_finds_out_why_and_finds_it_anew_when_it_goes_back_again(credited: TopUp) -> None:
+    with pytest.raises(UserError) as early:
+        reversals.explain(credited.reference, "user:7", "why")
+    assert early.value.status == 409
+    reversals.note(credited.reference, "reversed")
+    reversals.explain(credited.reference, "user:7", "charged back, booked by hand")
+    assert reversals.unexplained() == []
+    record = db.session.scalars(select(AuditEvent).filter_by(kind="top_up_reversal_explained")).one()
+    assert (record.user_id, record.actor) == (credited.user_id, "user:7")
+    reversals.note(credited.reference, "success")
+    reversals.note(credited.reference, "reversed")
+    assert [each.reference for each in reversals.unexplained()] == [credited.reference]
 
 
 def test_what_we_can_explain_needs_nobody(
