@@ -41,8 +41,8 @@ def shop() -> Iterator[Stand]:
 @contextmanager
 def _sandbox() -> Iterator[dict[str, str]]:
     """The sandbox on free ports, and the settings that point at it."""
-    key = secrets.token_hex(16)
-    own = {"SANDBOX_PORT": "0", "SANDBOX_SMTP_PORT": "0", "HEROSMS_KEY": key}
+    key, paystack_key = secrets.token_hex(16), f"sk_test_{secrets.token_hex(16)}"
+    own = {"SANDBOX_PORT": "0", "SANDBOX_SMTP_PORT": "0", "HEROSMS_KEY": key, "PAYSTACK_SECRET_KEY": paystack_key}
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
             [sys.executable, "-m", "namaskah.sandbox"],
@@ -56,6 +56,8 @@ def _sandbox() -> Iterator[dict[str, str]]:
             url = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
             yield {
                 "SANDBOX_URL": url,
+                "PAYSTACK_BASE_URL": f"{url}/paystack",
+                "PAYSTACK_SECRET_KEY": paystack_key,
                 "SMS_ACTIVATE_PROVIDERS": f"herosms={url}/hero/stubs/handler_api.php",
                 "SMS_ACTIVATE_KEYS": f"herosms={key}",
             }

@@ -133,9 +133,11 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import export_views as _export_views
     from namaskah.account import security_views as _security_views
     from namaskah.account import views as _account_views
+    from namaskah.admin import gateway_event_views as _gateway_event_views
     from namaskah.admin import rate_views as _rate_views
     from namaskah.admin import reconciliation_views as _reconciliation_views
     from namaskah.admin import refund_views as _refund_views
+    from namaskah.admin import top_up_views as _admin_top_up_views
     from namaskah.admin import views as _admin_views
     from namaskah.admin import voucher_views as _admin_voucher_views
     from namaskah.api import paystack, providers
@@ -153,6 +155,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.pages import views as _page_views
     from namaskah.wallet import invoice_views as _invoice_views
     from namaskah.wallet import statement_views as _statement_views
+    from namaskah.wallet import top_up_views as _top_up_views
     from namaskah.wallet import views as _wallet_views
     from namaskah.wallet import voucher_views as _voucher_views
 

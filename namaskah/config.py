@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_network
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -74,6 +75,17 @@ def named_providers(value: str) -> dict[str, str]:
 def names(value: str) -> tuple[str, ...]:
     """'a, b' as a tuple."""
     return tuple(filter(None, (part.strip() for part in value.split(","))))
+
+
+def networks(value: str) -> tuple[str, ...]:
+    """'52.31.139.75, 10.0.0.0/8' as a tuple."""
+    found = names(value)
+    for each in found:
+        try:
+            ip_network(each)
+        except ValueError:
+            raise ValueError(f"addresses or networks as 52.31.139.75 or 10.0.0.0/8 are wanted, not {each!r}") from None
+    return found
 
 
 def rates(value: str) -> dict[str, Decimal]:
@@ -191,6 +203,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("PAYSTACK_SECRET_KEY", text, "", "Paystack's secret key; top-ups are closed without it"),
     Setting("PAYSTACK_BASE_URL", web_url, "https://api.paystack.co", "Paystack's API, or the sandbox's"),
+    Setting(
+        "PAYSTACK_WEBHOOK_IPS", networks, (), "the only addresses or networks its webhooks may come from; empty: any"
+    ),
     # Receipts: what was issued keeps what was set then
     Setting("SELLER_NAME", printable, "Namaskah", "who sells, as it stands on receipts"),
     Setting("SELLER_ADDRESS", printable, "", "the seller's address; a semicolon begins a new line"),

@@ -22,7 +22,7 @@ from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import books, runs
-from namaskah.wallet import events, house, invoices, promo, refund_asking, topups
+from namaskah.wallet import events, house, invoices, promo, refund_asking, sweeping, topups
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,11 @@ SCHEDULE = (
     Every(5, settling.close_strays_due),
     Every(10, settling.sweep_due),
     Every(10, pricelists.sync_due),
+    Every(5, events.take_up_due),
     Every(10, topups.sweep_due),
     Every(10, refund_asking.sweep_due),
+    Every(10, sweeping.find_paid_due),
+    Every(60, sweeping.find_reversed_due),
     Every(60, invoices.issue_missing_due),
     Every(20, promo.expire_due),
     Every(600, promo.remind_due),

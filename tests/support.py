@@ -291,6 +291,10 @@ class Control:
     def settings(self, **changes: Any) -> Any:
         return self._call("POST", "/control/settings", changes)
 
+    def payment(self, reference: str, **becomes: Any) -> Any:
+        """A payment becomes something: status, paid_amount, currency, domain, gateway_response, fees."""
+        return self._call("POST", "/control/transactions", {"reference": reference, **becomes})
+
     def expire(self, provider: str, order: str) -> Any:
         """The window of an order ends now."""
         return self._call("POST", "/control/expire", {"provider": provider, "order_id": order})

@@ -34,6 +34,12 @@ def test_seller_and_tax_are_read_as_receipts_show_them() -> None:
     assert (found["SELLER_ADDRESS"], found["TAX_RATE"], found["TAX_NAME"]) == ("2 Broad Street\nLagos", 750, "VAT")
 
 
+def test_networks_are_a_list() -> None:
+    assert config.load(GOOD)["PAYSTACK_WEBHOOK_IPS"] == ()
+    found = config.load(GOOD | {"PAYSTACK_WEBHOOK_IPS": "52.31.139.75, 52.49.173.0/24,2001:db8::/32"})
+    assert found["PAYSTACK_WEBHOOK_IPS"] == ("52.31.139.75", "52.49.173.0/24", "2001:db8::/32")
+
+
 def test_all_faults_are_told_together() -> None:
     with pytest.raises(config.ConfigError) as error:
         config.load({"PORT": "eight", "ENVIRONMENT": "live", "FX_RATES": "USD=0"})
@@ -59,6 +65,8 @@ def test_all_faults_are_told_together() -> None:
         ({"SMS_ACTIVATE_PROVIDERS": "Hero SMS=https://hero.example"}, "'Hero SMS'"),
         ({"SMS_ACTIVATE_PROVIDERS": f"{'n' * 25}=https://hero.example"}, f"'{'n' * 25}'"),
         ({"FX_RATES": "USD=many"}, "FX_RATES"),
+        ({"PAYSTACK_WEBHOOK_IPS": "52.31.139.75/8"}, "PAYSTACK_WEBHOOK_IPS"),
+        ({"PAYSTACK_WEBHOOK_IPS": "api.paystack.co"}, "PAYSTACK_WEBHOOK_IPS"),
         ({"TAX_RATE": "7.555"}, "TAX_RATE"),
         ({"TAX_RATE": "101"}, "TAX_RATE"),
         ({"TAX_NAME": "V" * 41}, "TAX_NAME"),

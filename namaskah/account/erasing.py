@@ -77,7 +77,7 @@ def _erase_contents(activations: Any, top_ups: Any) -> int:
     events = (
         update(GatewayEvent)
         .where(GatewayEvent.reference.in_(paid), GatewayEvent.body != {})
-        .values(body={})
+        .values(body={}, raw=None)
         .returning(GatewayEvent.id)
     )
     return len(db.session.scalars(messages).all()) + len(db.session.scalars(events).all())

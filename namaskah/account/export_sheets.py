@@ -135,7 +135,8 @@ def _top_ups(user: User) -> Query:
         select(
             row.reference, row.created_at, row.state, row.amount_minor, row.surcharge_minor, row.currency,
             row.paid_minor, row.fees_minor, row.channel, row.gateway_status, row.gateway_message, row.settled_at,
-            row.checkout_url,
+            row.checkout_url, row.difference, row.seen_minor, row.seen_currency, row.reversed_at, row.reversal_note,
+            row.decided_at, row.decision,
         ).where(row.user_id == user.id).order_by(row.id)
     )  # fmt: skip
 

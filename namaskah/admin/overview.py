@@ -3,19 +3,18 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import select
 
 from namaskah.db import db
 from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
-from namaskah.wallet import events, house, refund_reading
+from namaskah.wallet import house, inbox, refund_reading, reversals, top_up_lists
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, TopUp
 
 SHOWN = 20
 # The books are checked every ten minutes; nobody has for this long: is a worker running?
 CHECK_LATE_AFTER = timedelta(hours=1)
-STUCK_AFTER = timedelta(minutes=10)
 
 
 def read() -> dict[str, Any]:
@@ -34,22 +33,15 @@ def read() -> dict[str, Any]:
         "in_doubt": _newest(select(Activation).where(Activation.state == "in_doubt"), Activation.id),
         "strays": _newest(select(StrayOrder).where(StrayOrder.closed_at.is_(None)), StrayOrder.id),
         "mismatched": _newest(select(TopUp).where(TopUp.state == "mismatch"), TopUp.id),
-        "unmatched": _newest(select(GatewayEvent).where(_needs_a_person()), GatewayEvent.id),
+        "unmatched": _newest(inbox.needs_a_person(), GatewayEvent.id),
+        "events_open": inbox.count_for_a_person(),
+        "mismatches_open": top_up_lists.mismatched(),
+        "reversals_open": len(reversals.unexplained()),
         "checked": checked,
         "check_is_late": checked is None or checked.checked_at < now - CHECK_LATE_AFTER,
         "differences": findings.unexplained(),
         "refunds_waiting": refund_reading.waiting_for_a_person(),
     }
-
-
-def _needs_a_person() -> ColumnElement[bool]:
-    """What Paystack reported and software has not settled: a payment or refund of nobody, a dispute (no page of ours
-    handles it), and whatever the worker has not managed to act on."""
-    about_money_back = GatewayEvent.event.like("charge.dispute.%") | GatewayEvent.event.like("refund.%")
-    stuck = GatewayEvent.handled_at.is_(None) & (GatewayEvent.received_at < func.now() - STUCK_AFTER)
-    return or_(
-        GatewayEvent.outcome == events.UNMATCHED, (GatewayEvent.outcome == events.NOT_HANDLED) & about_money_back, stuck
-    )
 
 
 def _newest(query: Any, column: Any) -> Any:

@@ -62,6 +62,11 @@ SENTENCES = {
     "refund_attached": _l("We told which of Paystack's refunds belongs to a top-up sent back"),
     "refund_returned": _l("A top-up that could not be sent back was booked into the wallet"),
     "refund_booked_late": _l("A top-up that was sent back after all was taken out of the wallet"),
+    "top_up_accepted": _l("A payment that differed from what was asked for was credited by us"),
+    "top_up_closed": _l("A payment that differed from what was asked for was closed by us without credit"),
+    "top_up_reversal_explained": _l("It was found out why a payment went back after its credit"),
+    "gateway_event_retried": _l("A report of Paystack was worked on again"),
+    "gateway_event_closed": _l("A report of Paystack was closed by us"),
 }
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from namaskah.db import db, leave_database
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import refund_reading, topups
+from namaskah.wallet import reversals, topups
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import Payment
 
@@ -66,9 +66,10 @@ def _not_listed(top_up: TopUp) -> Iterator[Found]:
     payment = topups.gateway().verify(reference)
     if payment is None:
         yield _found("unknown_there", reference, currency, None, ours)
-    elif payment.status == "reversed" and refund_reading.processed_minor(top_up) == ours:
-        return  # by ourselves
     elif payment.status != "success":
+        reversals.note(reference, payment.status)
+        if reversals.explains_reversal(top_up):
+            return
         yield _found("reversed", reference, currency, 0, ours)
 
 

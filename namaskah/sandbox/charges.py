@@ -82,7 +82,7 @@ def _core(transaction: Transaction, domain: str) -> dict[str, Any]:
     amount = transaction.amount if transaction.paid_amount is None else transaction.paid_amount
     return {
         "id": transaction.id,
-        "domain": domain,
+        "domain": transaction.domain or domain,
         "status": transaction.status,
         "reference": transaction.reference,
         "receipt_number": None,

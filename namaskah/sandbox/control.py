@@ -163,6 +163,19 @@ def reset() -> Response:
     return jsonify(reset=True)
 
 
+@bp.post("/transactions")
+def change_transaction() -> Response:
+    """What became of a payment, by its `reference`: `status`, `paid_amount`, `currency`, `domain`, `gateway_response`,
+    `fees`. With `announce` the webhook is sent as well; nobody is told otherwise."""
+    here, wanted = world(), _wanted()
+    transaction = here.till.find(str(wanted.pop("reference", ""))) or abort(404)
+    announce = bool(wanted.pop("announce", False))
+    here.till.become(transaction, wanted)
+    if announce:
+        here.webhooks.announce(transaction)
+    return jsonify(reference=transaction.reference, status=transaction.status)
+
+
 @bp.post("/webhooks/paystack")
 def paystack_webhooks() -> Response:
     """Send rightly signed copies of charge.success now; answers when all are through."""

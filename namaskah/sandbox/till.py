@@ -15,6 +15,8 @@ from .journal import Journal
 # Smallest payment per currency, in subunits: ₦50, $2, ₵0.10, R1, KSh 3, 1 XOF.
 MINIMUM = {"NGN": 5000, "USD": 200, "GHS": 10, "ZAR": 100, "KES": 300, "XOF": 100}
 MAXIMUM = 1_000_000_000
+# What the control API may set of a transaction.
+PLAYABLE = {"status", "paid_amount", "currency", "domain", "gateway_response", "fees"}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _REFERENCE = re.compile(r"[A-Za-z0-9.=-]+")
 
@@ -51,6 +53,7 @@ class Transaction:
     errors: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     webhook_deliveries: list[dict[str, Any]] = field(default_factory=list)
+    domain: str | None = None  # another mode than the till's, where that was set
 
     @property
     def has_succeeded(self) -> bool:
@@ -202,6 +205,21 @@ class Till:
             if not transaction.has_succeeded:
                 transaction.status = "abandoned"
                 self._step(transaction, "close", "Page closed")
+
+    def become(self, transaction: Transaction, wanted: dict[str, Any]) -> None:
+        """What no checkout can play: any status, amount, currency, mode or words. Raises ValueError for a name that is
+        none of these, or an amount that is none."""
+        if strange := set(wanted) - PLAYABLE:
+            raise ValueError(f"{', '.join(sorted(strange))} cannot be set, {', '.join(sorted(PLAYABLE))} can")
+        for name in {"paid_amount", "fees"} & set(wanted):
+            if type(wanted[name]) is not int or not 0 <= wanted[name] <= MAXIMUM:
+                raise ValueError(f"{name} is a whole number of subunits")
+        with self._journal.writing():
+            for name, value in wanted.items():
+                setattr(transaction, name, value if name in {"paid_amount", "fees"} else str(value))
+            if transaction.status == "success" and transaction.paid_at is None:
+                transaction.paid_at = datetime.now(UTC)
+            self._step(transaction, "action", f"Became {transaction.status}")
 
     def record_delivery(self, transaction: Transaction, status: int) -> None:
         """One webhook attempt and the HTTP status it met, 0 for no answer."""

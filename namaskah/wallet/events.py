@@ -1,65 +1,151 @@
 """What the gateway sends by itself: kept as it came, then acted upon by the worker. It never credits by its own word;
-it only makes us ask sooner."""
+it only makes us ask sooner.
+
+The job that is left with an event acts on it at once. What that does not end, for whatever reason, is still due in the
+table, and `take_up_due()` tries it again and again: nothing hangs on the queue.
+"""
 
 import hashlib
+import logging
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, Interval, case, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import jobs
 from namaskah.db import db, transaction
 from namaskah.wallet import refund_events, topups
 from namaskah.wallet.models import GatewayEvent
-from namaskah.wallet.paystack import SubjectUnknown, parse_event
+from namaskah.wallet.paystack import GatewayDown, GatewayRefused, SubjectUnknown, parse_event
+
+log = logging.getLogger(__name__)
 
 UNMATCHED = "unmatched"
 NOT_HANDLED = "not_handled_here"
+NOT_AN_EVENT = "not_an_event"  # its outcome, and its name too
+# An event may come before we know what it is about, or out of order; later than this it is a person's.
+EARLY_FOR = timedelta(hours=1)
+# So long the job has the event for itself.
+JOBS_TURN = timedelta(seconds=30)
+NEXT_GAP = literal_column(
+    "least(greatest((now() - received_at) / 2, interval '5 seconds'), interval '10 minutes')", Interval()
+)
+LONGEST_ERROR = 500
 
 
 def receive_event(raw_body: bytes) -> GatewayEvent:
-    """Store an event whose signature was right, once however many copies come, and have the worker look at it.
+    """Store a body whose signature was right, once however many copies come, and have the worker act on it.
 
-    Raises ValueError when the body is no event.
+    A body that is no event is kept as well: signed as it is, it came from the gateway, and a person should see it.
     """
-    event = parse_event(raw_body)
-    digest = hashlib.sha512(raw_body).hexdigest()
+    values: dict[str, Any] = {"digest": hashlib.sha512(raw_body).hexdigest(), "raw": raw_body}
+    copy = select(GatewayEvent).filter_by(digest=values["digest"])
+    if (known := db.session.scalar(copy)) is not None:
+        return known  # nothing to write: the commonest copy is answered fastest
+    try:
+        event = parse_event(raw_body)
+        values |= {"event": event.name, "reference": event.reference, "body": event.body}
+    except ValueError as error:
+        values |= {"event": NOT_AN_EVENT, "outcome": NOT_AN_EVENT, "handled_at": func.now(), "body": {}}
+        values["last_error"] = str(error)[:LONGEST_ERROR]
     with transaction():
         stored: GatewayEvent | None = db.session.scalar(
             pg_insert(GatewayEvent)
-            .values(digest=digest, event=event.name, reference=event.reference, body=event.body)
+            .values(due_at=func.now() + JOBS_TURN, **values)
             .on_conflict_do_nothing(index_elements=["digest"])
             .returning(GatewayEvent)
         )
-        if stored is not None:
+        if stored is None:
+            return db.session.scalars(copy).one()
+        if stored.handled_at is None:
             jobs.defer("handle_gateway_event", event_id=stored.id)
-            return stored
-        return db.session.scalars(select(GatewayEvent).filter_by(digest=digest)).one()
+    if stored.handled_at is not None:
+        log.error("event %s: a signed body that is no event (%s)", stored.id, stored.last_error)
+    return stored
 
 
 def handle_event(event_id: int) -> None:
-    """Worker: act on a stored event. Once done it is done; what we cannot match is kept, marked, never dropped.
+    """Job: act on a stored event. Once done it is done, and doing it twice is doing it once.
 
-    Raises GatewayDown or GatewayRefused while the gateway does not confirm; the job is then tried again.
+    Raises GatewayDown or GatewayRefused while the gateway does not confirm. Whoever calls, the event stays due.
     """
-    event = db.session.get_one(GatewayEvent, event_id)
-    if event.handled_at is None:
+    event = _claim(GatewayEvent.id == event_id)
+    if event is not None:
+        _act(event)
+
+
+def take_up_due(limit: int = 20) -> int:
+    """Worker: act on events that are due, one after the other; gives how many were.
+
+    Stops at the first sign that the gateway is away. What it could not end is due later, and tried until it is done.
+    """
+    due = select(GatewayEvent.id).where(GatewayEvent.handled_at.is_(None), GatewayEvent.due_at <= func.now())
+    oldest = due.order_by(GatewayEvent.due_at).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+    for done in range(limit):
+        event = _claim(GatewayEvent.id == oldest)
+        if event is None:
+            return done
+        event_id = event.id
+        try:
+            _act(event)
+        except (GatewayDown, GatewayRefused) as error:
+            log.warning("event %s: the gateway does not confirm (%s)", event_id, error)
+            return done
+        except Exception:
+            log.exception("event %s could not be acted upon", event_id)
+    return limit
+
+
+def _claim(which: ColumnElement[bool]) -> GatewayEvent | None:
+    """One event that is not done, its try counted and its next one set, so that a worker that dies loses one turn."""
+    with transaction():
+        return db.session.scalar(
+            update(GatewayEvent)
+            .where(which, GatewayEvent.handled_at.is_(None))
+            .values(tries=GatewayEvent.tries + 1, due_at=func.now() + NEXT_GAP)
+            .returning(GatewayEvent)
+            .execution_options(synchronize_session=False, populate_existing=True)
+        )
+
+
+def _act(event: GatewayEvent) -> None:
+    """One try, and its mark."""
+    event_id = event.id
+    try:
         outcome = _outcome(event)
-        with transaction():
-            db.session.execute(
-                update(GatewayEvent).where(GatewayEvent.id == event_id).values(handled_at=func.now(), outcome=outcome)
-            )
+    except SubjectUnknown:
+        over = case((GatewayEvent.received_at <= func.now() - EARLY_FOR, func.now()), else_=None)
+        _mark(event_id, outcome=UNMATCHED, handled_at=over, last_error=None)
+    except Exception as error:
+        db.session.rollback()
+        _mark(event_id, last_error=_told(error))
+        raise
+    else:
+        _mark(event_id, outcome=outcome, handled_at=func.now(), last_error=None)
 
 
 def _outcome(event: GatewayEvent) -> str:
-    """For a charge the state its top-up has afterwards; else why nothing was done."""
+    """The word of its handler: for a charge the state its top-up has afterwards."""
     handler = HANDLERS.get(event.event)
-    if handler is None:
-        return NOT_HANDLED
-    try:
-        return handler(event)
-    except SubjectUnknown:
-        return UNMATCHED
+    return NOT_HANDLED if handler is None else handler(event)
+
+
+def _mark(event_id: int, **values: Any) -> None:
+    with transaction():
+        db.session.execute(
+            update(GatewayEvent)
+            .where(GatewayEvent.id == event_id, GatewayEvent.handled_at.is_(None))
+            .values(**values)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _told(error: Exception) -> str:
+    """What a person reads of a failed try. Faults of our own give their kind alone: their words may quote anything."""
+    kind = type(error).__name__
+    return (f"{kind}: {error}" if isinstance(error, GatewayDown | GatewayRefused) else kind)[:LONGEST_ERROR]
 
 
 def _charge_success(event: GatewayEvent) -> str:

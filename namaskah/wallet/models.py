@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    LargeBinary,
     String,
     Text,
     UniqueConstraint,
@@ -139,15 +140,20 @@ class LedgerSnapshot(Base):
     taken_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
-TOP_UP_STATES = ("opened", "pending", "paid", "failed", "abandoned", "expired", "mismatch")
+TOP_UP_STATES = ("opened", "pending", "paid", "failed", "abandoned", "expired", "mismatch", "closed")
+# How a payment differs from what was asked for.
+DIFFERENCES = ("wrong_mode", "wrong_currency", "underpaid", "overpaid", "other_wallet")
 
 
 class TopUp(Base):
     """Money on its way in. `opened`: not yet settled; `pending`: the payer's bank is still at it; `mismatch`: paid,
-    but not what we asked for, so a person looks at it.
+    but not what we asked for, so a person looks at it; `closed`: a person did, and nothing was credited.
 
     `amount_minor` is what the customer chose and is credited; `surcharge_minor` is asked for on top of it where the
-    payer bears the gateway's fee. `paid_minor` is all that was paid, `fees_minor` what the gateway took of it."""
+    payer bears the gateway's fee. `paid_minor` is all that was paid, `fees_minor` what the gateway took of it.
+    `seen_minor` and `seen_currency` are what was paid where that differs from what was asked for. `reversed_at`: since
+    when we know that the gateway has sent a credited payment back.
+    """
 
     __tablename__ = "top_ups"
     __table_args__ = (
@@ -157,8 +163,19 @@ class TopUp(Base):
         CheckConstraint(
             "surcharge_minor >= 0 AND (paid_minor IS NULL OR paid_minor > surcharge_minor)", name="surcharge"
         ),
+        CheckConstraint(one_of("difference", DIFFERENCES), name="difference"),
+        CheckConstraint("reversed_at IS NULL OR state = 'paid'", name="reversed"),
+        CheckConstraint(
+            "reversal_note IS NULL OR reversed_at IS NOT NULL AND reversal_note <> ''", name="reversal_note"
+        ),
+        CheckConstraint(
+            "(decided_at IS NULL) = (decided_by IS NULL) AND (decided_at IS NULL) = (decision IS NULL)"
+            " AND decision <> '' AND (state <> 'closed' OR decided_at IS NOT NULL)",
+            name="decided",
+        ),
         Index("ix_top_ups_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_top_ups_user_id_id", "user_id", "id"),
+        Index("ix_top_ups_attention", "id", postgresql_where=text("state = 'mismatch' OR reversed_at IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -178,6 +195,15 @@ class TopUp(Base):
     check_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # next time the sweep asks Paystack
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    difference: Mapped[str | None] = mapped_column(String(16))
+    seen_minor: Mapped[int | None] = mapped_column(BigInteger)
+    seen_currency: Mapped[str | None] = mapped_column(String(16))
+    reversed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    reversal_note: Mapped[str | None] = mapped_column(Text)  # why, where a person has found out
+    # A person's decision on a mismatch: when, whose ("user:7"), and why.
+    decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    decided_by: Mapped[str | None] = mapped_column(String(100))
+    decision: Mapped[str | None] = mapped_column(Text)
 
     @property
     def asked_minor(self) -> int:
@@ -190,10 +216,30 @@ class TopUp(Base):
         return None if self.paid_minor is None else self.paid_minor - self.surcharge_minor
 
 
+# What is not over: the worker is still at it, or it waits for a person. Refunds and disputes that nothing here acts on
+# are among it, for money moves there.
+OPEN_EVENT = (
+    "closed_at IS NULL AND (handled_at IS NULL OR outcome IN ('unmatched', 'not_an_event') OR outcome ="
+    " 'not_handled_here' AND (starts_with(event, 'charge.dispute.') OR starts_with(event, 'refund.')))"
+)
+
+
 class GatewayEvent(Base):
-    """A webhook from the gateway as it came, kept for good: acted upon by the worker, never dropped."""
+    """A webhook from the gateway as it came, kept for good: acted upon by the worker, never dropped.
+
+    `raw`: the very bytes that were signed; empty for events from before they were kept, and for deleted accounts'.
+    While `handled_at` is empty the worker tries again at `due_at`, and `outcome` says what the last try came to.
+    """
 
     __tablename__ = "gateway_events"
+    __table_args__ = (
+        Index("ix_gateway_events_due_at", "due_at", postgresql_where=text("handled_at IS NULL")),
+        Index("ix_gateway_events_open", "id", postgresql_where=text(OPEN_EVENT)),
+        CheckConstraint(
+            "closed_at IS NULL OR handled_at IS NOT NULL AND closed_by IS NOT NULL AND closed_reason IS NOT NULL",
+            name="closed",
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     digest: Mapped[str] = mapped_column(String(128), unique=True)  # of the raw body: a copy is stored once
@@ -203,6 +249,22 @@ class GatewayEvent(Base):
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     handled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     outcome: Mapped[str | None] = mapped_column(String(64))
+    raw: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    due_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    tries: Mapped[int] = mapped_column(server_default=text("0"))
+    last_error: Mapped[str | None] = mapped_column(Text)
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    closed_by: Mapped[str | None] = mapped_column(String(100))
+    closed_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class GatewayLook(Base):
+    """When the gateway's list of payments of some kind is read next: any number of workers read it once."""
+
+    __tablename__ = "gateway_looks"
+
+    name: Mapped[str] = mapped_column(String(16), primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class BuyerDetails(Base):

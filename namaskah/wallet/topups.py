@@ -3,11 +3,12 @@
     opened ──► paid                      verified: amount, currency and mode are what we asked for
        ├─────► pending ──► paid | …      the payer's bank is still at it
        ├─────► failed, abandoned ──► …   so far; the payer may still pay on the same checkout
-       ├─────► mismatch                  paid, but not what we asked for: a person decides
+       ├─────► mismatch ──► paid, closed paid, but not what we asked for: a person decides (mismatches.py)
        └─────► expired                   nothing for 72 hours; a payment confirmed later is still credited
 
 The return page, the webhook and the sweep all call `settle()`. It asks the gateway outside any transaction and then
-decides under the row's lock, so any number of them at once credit once.
+decides under the row's lock, so any number of them at once credit once. What each state means to the customer is in
+endings.py; what finds payments nobody has told us of, in sweeping.py.
 """
 
 import logging
@@ -45,6 +46,7 @@ NEXT_GAP = literal_column(
 )
 GIVE_UP_AFTER = timedelta(hours=72)
 NOT_OPENED = "not_opened"  # our own word beside the gateway's: the checkout never became reachable
+FINAL = ("paid", "closed")
 STATES = {
     "failed": "failed",
     "reversed": "failed",  # sent back to the payer before we had credited it
@@ -100,18 +102,18 @@ def open_top_up(user: User, amount_minor: int, key: str) -> TopUp:
 
 
 def settle(reference: str) -> TopUp:
-    """Ask the gateway what came of a top-up and act on it; a paid one stays as it is.
+    """Ask the gateway what came of a top-up and act on it; one that was paid, or closed by a person, stays as it is.
 
     Raises UnknownTopUp, GatewayDown or GatewayRefused; then nothing has changed and the sweep asks again.
     """
     top_up = get_top_up(reference)
-    if top_up.state == "paid":
+    if top_up.state in FINAL:
         return top_up
     paystack = gateway()
     leave_database()
     payment = paystack.verify(reference)
     with transaction():
-        top_up = _lock(reference)
+        top_up = lock(reference)
         before = top_up.state
         _apply(top_up, payment, paystack.domain)
         if top_up.state != before:
@@ -204,7 +206,7 @@ def _initialize(paystack: Paystack, top_up: TopUp, email: str, deadline: float) 
 
 def _opened(reference: str, checkout_url: str) -> TopUp:
     with transaction():
-        top_up = _lock(reference)
+        top_up = lock(reference)
         top_up.checkout_url = checkout_url
         if top_up.gateway_status == NOT_OPENED:  # the answer took so long that the sweep had given it up
             top_up.state, top_up.gateway_status = "opened", None
@@ -214,14 +216,18 @@ def _opened(reference: str, checkout_url: str) -> TopUp:
 def _not_opened(reference: str, why: str) -> TopUp:
     """The sweep goes on asking: should the gateway have taken money all the same, it is credited."""
     with transaction():
-        top_up = _lock(reference)
+        top_up = lock(reference)
         if top_up.state == "opened":
             top_up.state, top_up.gateway_status, top_up.gateway_message = "failed", NOT_OPENED, why
     return top_up
 
 
-def _lock(reference: str) -> TopUp:
-    """The row, read anew and ours until the transaction ends; ledger accounts are locked after it, never before."""
+def lock(reference: str) -> TopUp:
+    """The row, read anew and ours until the transaction ends; ledger accounts are locked after it, never before.
+
+    Needs an open transaction.
+    """
+    require_transaction()
     query = select(TopUp).filter_by(reference=reference).with_for_update()
     return db.session.scalars(query.execution_options(populate_existing=True)).one()
 
@@ -229,7 +235,7 @@ def _lock(reference: str) -> TopUp:
 def _apply(top_up: TopUp, payment: Payment | None, domain: str) -> None:
     """Under the row's lock: what the gateway said becomes state, and at most once money."""
     require_transaction()
-    if top_up.state == "paid":
+    if top_up.state in FINAL:
         return  # somebody else has settled it while we asked
     now = db.session.scalars(select(func.now())).one()
     if payment is not None:
@@ -254,39 +260,44 @@ def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
         return
     difference = _difference(top_up, payment, domain)
     if difference is None:
-        _credit(top_up, payment, now)
-    else:
-        if top_up.state != "mismatch":
-            log.error("top-up %s needs a person: %s", top_up.reference, difference)
-        top_up.state, top_up.gateway_message, top_up.check_at = "mismatch", difference, None
+        credit(top_up, payment, now)
+        return
+    told = (
+        f"paid {payment.amount_minor} {payment.currency} in {payment.domain} mode,"
+        f" asked {top_up.amount_minor} {top_up.currency} in {domain} mode"
+    )
+    if top_up.state != "mismatch":
+        log.error("top-up %s needs a person: %s, %s", top_up.reference, difference, told)
+    top_up.state, top_up.difference, top_up.gateway_message, top_up.check_at = "mismatch", difference, told, None
+    top_up.seen_minor, top_up.seen_currency = payment.amount_minor, payment.currency[:16]
 
 
 def _difference(top_up: TopUp, payment: Payment, domain: str) -> str | None:
-    """What was paid otherwise than asked, or None.
+    """In what was paid otherwise than asked (one of DIFFERENCES), or None.
 
     Neither too little nor too much is credited by itself. We fix the amount when we open the checkout, so a different
     one means something is wrong that software cannot judge: a part payment, fees passed on to payers in Paystack's
-    settings, or a reference somebody else's request got hold of. A person credits it by an adjustment or sends it back.
+    settings, or a reference somebody else's request got hold of. A person credits what was paid, or closes it.
     """
-    paid = f"paid {payment.amount_minor} {payment.currency} in {payment.domain} mode"
-    asked = f"asked {top_up.asked_minor} {top_up.currency} in {domain} mode"
-    wallet_currency = current_app.config["WALLET_CURRENCY"]
-    if (payment.amount_minor, payment.currency, payment.domain) != (top_up.asked_minor, top_up.currency, domain):
-        return f"{paid}, {asked}"
-    if top_up.currency != wallet_currency:
-        return f"{paid}, and wallets are now in {wallet_currency}"
-    return None
+    if payment.domain != domain:
+        return "wrong_mode"
+    if payment.currency != top_up.currency:
+        return "wrong_currency"
+    if payment.amount_minor != top_up.asked_minor:
+        return "underpaid" if payment.amount_minor < top_up.asked_minor else "overpaid"
+    return None if top_up.currency == current_app.config["WALLET_CURRENCY"] else "other_wallet"
 
 
-def _credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
-    """State, ledger, receipt and mail in one transaction: all of it or nothing.
+def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
+    """State, ledger, receipt and mail in the open transaction that holds the top-up's lock: all of it or nothing.
 
     The customer has what was chosen. What was paid on top for the gateway's fee meets, in our books, the fee that the
     gateway says it took: the difference is the house's, either way.
     """
+    require_transaction()
     fees, reference = payment.fees_minor or 0, f"top_up:{top_up.reference}"
-    credit = payment.amount_minor - top_up.surcharge_minor
-    ledger.top_up(top_up.user_id, reference, credit, fees)
+    credited = payment.amount_minor - top_up.surcharge_minor
+    ledger.top_up(top_up.user_id, reference, credited, fees)
     if top_up.surcharge_minor:
         ledger.surcharge(reference, top_up.surcharge_minor)
     top_up.state, top_up.paid_minor, top_up.fees_minor = "paid", payment.amount_minor, fees
@@ -295,7 +306,7 @@ def _credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     balance_minor = ledger.balance(user.id).spendable_minor
     receipt = invoices.issue_receipt(top_up)
     if user.receipt_letters:
-        mail.top_up_paid(user, credit, balance_minor, receipt.full_number)
+        mail.top_up_paid(user, credited, balance_minor, receipt.full_number)
 
 
 def _claim_due() -> str | None:

@@ -12,7 +12,7 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, promo, quotes, refund_reading, refund_words, statement, topups
+from namaskah.wallet import blueprint, endings, invoices, promo, quotes, refund_reading, refund_words, statement, topups
 from namaskah.wallet.forms import TopUpForm, VoucherForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -85,6 +85,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
     page = render_template(
         "wallet/top_up.html",
         top_up=found,
+        ending=endings.ending(found, is_leaving="go" in request.args),
         documents=invoices.documents_of(found),
         refunds=[(refund, refund_words.for_customer(refund)) for refund in sent_back],
         is_sent_back=found.paid_minor is not None and found.paid_minor == refund_reading.gone_minor(sent_back),

@@ -309,7 +309,7 @@ def test_what_comes_late_is_erased_too(app: Flask, alice: User) -> None:
     assert erasing.erase_late_due() == 2
     assert db.session.scalar(select(func.count()).select_from(Message)) == 0
     db.session.refresh(stored)
-    assert (stored.body, stored.reference) == ({}, "NK-life")
+    assert (stored.body, stored.raw, stored.reference) == ({}, None, "NK-life")
 
 
 def test_nobody_is_written_to_any_more(app: Flask, alice: User) -> None:

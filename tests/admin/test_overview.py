@@ -24,8 +24,20 @@ def page(app: Flask, admin: User) -> str:
     return log_in(app.test_client(), admin).get("/admin/").text
 
 
-@pytest.mark.parametrize("name", ["charge.success", "charge.dispute.create", "charge.dispute.remind", "refund.failed"])
-def test_payments_of_nobody_disputes_and_refunds_are_shown(app: Flask, admin: User, name: str) -> None:
+def test_a_payment_of_nobody_is_shown_when_it_is_no_longer_early(app: Flask, admin: User) -> None:
+    reported("charge.success", "NK-somewhere")
+    assert "NK-somewhere" not in page(app, admin)
+    with transaction():
+        db.session.execute(
+            text("UPDATE gateway_events SET due_at = now(), received_at = received_at - interval '1 hour'")
+        )
+    assert events.take_up_due() == 1
+    shown = page(app, admin)
+    assert "NK-somewhere" in shown and "1 report needs a person" in shown
+
+
+@pytest.mark.parametrize("name", ["charge.dispute.create", "charge.dispute.remind", "refund.failed"])
+def test_disputes_and_refunds_are_shown(app: Flask, admin: User, name: str) -> None:
     reported(name, "NK-somewhere")
     shown = page(app, admin)
     assert name in shown

@@ -1,5 +1,6 @@
 """Every state a page can be in, made by the product's own verbs, for looking at."""
 
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
 from namaskah.reconciliation import findings
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import invoices, ledger, promo, refunds, topups, voucher_batches, vouchers
+from namaskah.wallet import events, invoices, ledger, promo, refunds, topups, voucher_batches, vouchers
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack_refunds import Refund
 from tests import support
@@ -91,6 +92,7 @@ def make(stand: Stand) -> Gallery:
                 ("refunds", "/admin/refunds"),
                 ("refund, which top-up", "/admin/refunds/new?top_up=NK-nothing"),
                 *refund_pages,
+                *_desk(owner),
             ],
         },
     )
@@ -108,6 +110,7 @@ _NEWCOMER = [
     ("wallet, empty", "/wallet"),
     ("statement, empty", "/wallet/statement"),
     ("receipts, none", "/wallet/invoices"),
+    ("top-ups, none", "/wallet/top-ups"),
 ]
 _SECURED = [
     ("second factor", "/account/second-factor"),
@@ -158,6 +161,7 @@ def _member_pages() -> list[tuple[str, str]]:
         ("account", "/account"),
         ("billing", "/account/billing"),
         ("receipts", "/wallet/invoices"),
+        ("top-ups", "/wallet/top-ups"),
         ("change password", "/account/password"),
         ("another address", "/account/email"),
         ("another address, dead link", "/account/email/expired"),
@@ -298,6 +302,36 @@ def _refunds(user: User) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         ledger.adjust(user.id, "gallery", -10_000, "gallery", "for a look")
     new = ("refund, new", f"/admin/refunds/new?top_up={top_up.reference}")
     return [new, *pages], [("top-up sent back", f"{topups.PAGE_PATH}{top_up.reference}")]
+
+
+def _desk(user: User) -> list[tuple[str, str]]:
+    """What the operator looks at: reports of Paystack of all kinds, and a payment that differs."""
+    differs = TopUp(
+        reference=f"NK-{secrets.token_hex(10)}",
+        user_id=user.id,
+        key=secrets.token_hex(16),
+        amount_minor=200_000,
+        currency="NGN",
+        state="mismatch",
+        gateway_status="success",
+        difference="underpaid",
+        seen_minor=150_000,
+        seen_currency="NGN",
+        gateway_message=LONG_WORD,
+    )
+    with transaction():
+        db.session.add(differs)
+    told = {"event": "charge.success", "data": {"reference": differs.reference, "note": LONG_ADDRESS}}
+    stored = events.receive_event(json.dumps(told).encode())
+    rubbish = events.receive_event(f"{LONG_WORD} {LONG_WORD}".encode())
+    return [
+        ("reports", "/admin/gateway-events"),
+        ("reports, none", f"/admin/gateway-events?reference={LONG_WORD[:60]}"),
+        ("a report", f"/admin/gateway-events/{stored.id}"),
+        ("a report that is none", f"/admin/gateway-events/{rubbish.id}"),
+        ("all top-ups", "/admin/top-ups"),
+        ("a payment that differs", f"/admin/top-ups/{differs.reference}"),
+    ]
 
 
 def _receipts(user: User) -> list[tuple[str, str]]:

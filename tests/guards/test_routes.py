@@ -17,7 +17,7 @@ from namaskah.db import db, transaction
 from namaskah.extensions import csrf, redis
 from namaskah.numbers import activations
 from namaskah.numbers.models import Offer
-from namaskah.wallet import topups
+from namaskah.wallet import events, topups
 from tests.support import log_in, make_receipt, make_user, make_vouchers
 
 RULES = {"public", "customer", "verified", "stepped up", "admin", "signed"}
@@ -30,6 +30,7 @@ ACTORS = ("visitor", "carol", "alice", "bob", "banned", "admin")
 ANYBODY = "200 200 200 200 200 200"
 CUSTOMERS = "login 200 200 200 login 200"
 ALICE_ALONE = "login 404 200 404 login 404"
+ADMINS = "login 404 404 404 login 200"
 TABLE: dict[tuple[str, str], str] = {
     ("GET", "/static/<path:filename>"): ANYBODY,
     ("GET", "/"): ANYBODY,
@@ -106,6 +107,7 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/wallet/top-up"): "login mail 422 422 login 422",
     ("GET", "/wallet/top-up/cost"): CUSTOMERS,
     ("GET", "/wallet/top-up/return"): "login 404 on 404 login 404",
+    ("GET", "/wallet/top-ups"): CUSTOMERS,
     ("GET", "/wallet/top-ups/<reference>"): ALICE_ALONE,
     ("GET", "/wallet/statement"): CUSTOMERS,
     ("GET", "/wallet/statement.<any(csv, pdf):kind>"): CUSTOMERS,
@@ -126,22 +128,22 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/activations/<int:id>/replace"): "login mail on 404 login 404",
     ("POST", "/activations/<int:id>/again"): "login 404 on 404 login 404",
     ("POST", "/activations/<int:id>/finish"): "login 404 on 404 login 404",
-    ("GET", "/admin/"): "login 404 404 404 login 200",
+    ("GET", "/admin/"): ADMINS,
     ("POST", "/admin/books"): "login 404 404 404 login on",
-    ("GET", "/admin/reconciliation"): "login 404 404 404 login 200",
+    ("GET", "/admin/reconciliation"): ADMINS,
     ("POST", "/admin/reconciliation"): "login 404 404 404 login on",
     ("POST", "/admin/reconciliation/<int:difference_id>/explain"): "login 404 404 404 login 422",
-    ("GET", "/admin/rates"): "login 404 404 404 login 200",
+    ("GET", "/admin/rates"): ADMINS,
     ("POST", "/admin/rates"): "login 404 404 404 login 422",
-    ("GET", "/admin/promo"): "login 404 404 404 login 200",
+    ("GET", "/admin/promo"): ADMINS,
     ("POST", "/admin/promo"): "login 404 404 404 login 422",
-    ("GET", "/admin/vouchers"): "login 404 404 404 login 200",
+    ("GET", "/admin/vouchers"): ADMINS,
     ("POST", "/admin/vouchers"): "login 404 404 404 login 422",
-    ("GET", "/admin/vouchers/<int:batch_id>"): "login 404 404 404 login 200",
+    ("GET", "/admin/vouchers/<int:batch_id>"): ADMINS,
     ("POST", "/admin/vouchers/<int:batch_id>/codes"): "login 404 404 404 login 200",
     ("POST", "/admin/vouchers/<int:batch_id>/revoke"): "login 404 404 404 login on",
-    ("GET", "/admin/refunds"): "login 404 404 404 login 200",
-    ("GET", "/admin/refunds/new"): "login 404 404 404 login 200",
+    ("GET", "/admin/refunds"): ADMINS,
+    ("GET", "/admin/refunds/new"): ADMINS,
     ("POST", "/admin/refunds/new"): "login 404 404 404 login 422",
     ("GET", "/admin/refunds/<reference>"): "login 404 404 404 login 404",
     ("POST", "/admin/refunds/<reference>/ask"): "login 404 404 404 login 404",
@@ -149,6 +151,17 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/admin/refunds/<reference>/attach"): "login 404 404 404 login 404",
     ("POST", "/admin/refunds/<reference>/account"): "login 404 404 404 login 404",
     ("POST", "/admin/refunds/<reference>/settle"): "login 404 404 404 login 404",
+    ("GET", "/admin/gateway-events"): ADMINS,
+    ("GET", "/admin/gateway-events/<int:event_id>"): ADMINS,
+    ("GET", "/admin/gateway-events/<int:event_id>/raw"): ADMINS,
+    ("POST", "/admin/gateway-events/<int:event_id>/try-again"): "login 404 404 404 login on",
+    ("POST", "/admin/gateway-events/<int:event_id>/close"): "login 404 404 404 login 422",
+    ("GET", "/admin/top-ups"): ADMINS,
+    ("GET", "/admin/top-ups/<reference>"): ADMINS,
+    ("POST", "/admin/top-ups/<reference>/ask"): "login 404 404 404 login on",
+    ("POST", "/admin/top-ups/<reference>/explain"): "login 404 404 404 login 422",
+    ("POST", "/admin/top-ups/<reference>/accept"): "login 404 404 404 login 422",
+    ("POST", "/admin/top-ups/<reference>/close"): "login 404 404 404 login 422",
     ("GET", "/health/live"): ANYBODY,
     ("GET", "/live"): "401 500 500 500 401 500",
     ("POST", "/webhooks/paystack"): "401 401 401 401 401 401",
@@ -201,6 +214,7 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
         "int:export_id": str(export.id),
         "int:difference_id": "1",
         "int:batch_id": str(make_vouchers()[0].id),
+        "int:event_id": str(events.receive_event(b'{"event": "charge.failed"}').id),
         "reference": topped.reference,
         "number": make_receipt(alice).full_number,
         "token": accounts.verification_token(alice),

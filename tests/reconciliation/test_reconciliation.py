@@ -14,7 +14,7 @@ from namaskah.numbers import registry
 from namaskah.reconciliation import findings, runs
 from namaskah.reconciliation.models import Difference, Reconciliation
 from namaskah.sandbox import Sandbox
-from namaskah.wallet import ledger, paystack, refund_asking, refunds, topups
+from namaskah.wallet import ledger, paystack, refund_asking, refunds, reversals, topups
 from namaskah.wallet.models import TopUp
 from tests.numbers import shop
 from tests.support import Control, log_in
@@ -116,6 +116,17 @@ def test_where_payers_bear_the_fee_all_that_was_paid_is_compared(
     counter.transaction(untold.reference).fees = 3_046  # it is told later what was taken
     counter.transaction(settled.reference).paid_amount = 200_000
     assert compare() == {("paystack", "fees", untold.reference), ("paystack", "amount", settled.reference)}
+
+
+def test_a_payment_that_went_back_is_marked_and_no_difference_when_we_know_why(
+    alice: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = topups.settle(paid(alice, counter).reference)
+    counter.becomes(back.reference, "reversed")
+    assert compare() == {("paystack", "reversed", back.reference)}
+    assert topups.get_top_up(back.reference).reversed_at is not None
+    monkeypatch.setattr(reversals, "explains_reversal", lambda _top_up: True)
+    assert compare() == set()
 
 
 def test_every_difference_with_a_provider_has_its_name(alice: User, control: Control, sandbox: Sandbox) -> None:
