@@ -264,7 +264,7 @@ def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
         return
     told = (
         f"paid {payment.amount_minor} {payment.currency} in {payment.domain} mode,"
-        f" asked {top_up.amount_minor} {top_up.currency} in {domain} mode"
+        f" asked {top_up.asked_minor} {top_up.currency} in {domain} mode"
     )
     if top_up.state != "mismatch":
         log.error("top-up %s needs a person: %s, %s", top_up.reference, difference, told)

@@ -37,8 +37,11 @@ def test_a_payment_of_nobody_is_shown_when_it_is_no_longer_early(app: Flask, adm
 
 
 @pytest.mark.parametrize("name", ["charge.dispute.create", "charge.dispute.remind", "refund.failed"])
-def test_disputes_and_refunds_are_shown(app: Flask, admin: User, name: str) -> None:
-    reported(name, "NK-somewhere")
+def test_disputes_and_refunds_of_nobody_are_shown_after_an_hour(app: Flask, admin: User, name: str) -> None:
+    reported(name, "NK-somewhere", handled=False)
+    with transaction():
+        db.session.execute(text("UPDATE gateway_events SET received_at = now() - interval '61 minutes'"))
+    events.handle_event(db.session.scalars(text("SELECT max(id) FROM gateway_events")).one())
     shown = page(app, admin)
     assert name in shown
     assert "NK-somewhere" in shown

@@ -133,13 +133,11 @@ def test_a_checkout_that_times_out_is_said_to_have_taken_nothing(
     assert "Try again" in own
 
 
-@pytest.mark.parametrize("amount", [4_999, 1_000_000_001])
 def test_an_amount_that_paystack_does_not_take_is_said_to_be_one(
-    app: Flask, browser: FlaskClient, payer: User, counter: Counter, monkeypatch: pytest.MonkeyPatch, amount: int
+    app: Flask, browser: FlaskClient, payer: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(app.config, "TOP_UP_MIN_MINOR", 1)
-    monkeypatch.setitem(app.config, "TOP_UP_MAX_MINOR", 10**10)
-    refused = topups.open_top_up(payer, amount, secrets.token_hex(16))
+    refused = topups.open_top_up(payer, 4_999, secrets.token_hex(16))
     own, listed = pages(browser, refused.reference)
     for page in (own, listed):
         assert "Paystack does not take this amount. Nothing was taken" in page
