@@ -18,7 +18,7 @@ from typing import Any
 from flask import Response, g, request
 
 OPERATIONS = ["*", "buy", "poll", "list", "cancel", "finish", "again", "ban", "prices", "balance"]
-OPERATIONS += ["initialize", "verify", "webhook"]
+OPERATIONS += ["initialize", "verify", "webhook", "dispute", "evidence", "upload", "resolve"]
 # Kinds that come in two tempers: as named, the request never reaches the provider; with _after, the work is done
 # (a number allocated, money taken) and only the answer is spoilt.
 SPOILERS = {"slow", "hang", "reset", "error", "html", "cut", "empty", "huge"}

@@ -34,6 +34,7 @@ def home() -> str:
         orders=_open_orders(),
         books={p: a.as_json() for p, a in here.accounts.items()},
         transactions=here.till.transactions()[:SHOWN],
+        disputes=here.disputes.listing()[:SHOWN],
         faults=here.faults.listing(),
         settings=control.settings_json(here),
         kinds=sorted(KINDS),

@@ -20,7 +20,8 @@ def _json(value: dict[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(value, ensure_ascii=False), status, mimetype="application/json")
 
 
-def _ok(message: str, data: Any, **more: Any) -> Response:
+def ok(message: str, data: Any, **more: Any) -> Response:
+    """Paystack's yes."""
     return _json({"status": True, "message": message, "data": data, **more})
 
 
@@ -35,7 +36,8 @@ def _bad_key() -> Response:
     return _json({"status": False, "message": "Invalid key"}, 401)
 
 
-def _serve(operation: str, work: Callable[[], Response]) -> Response:
+def serve(operation: str, work: Callable[[], Response]) -> Response:
+    """Answer a request of whoever has the key; `work` may raise Rejected."""
     here = world()
 
     def checked() -> Response:
@@ -53,7 +55,7 @@ def _serve(operation: str, work: Callable[[], Response]) -> Response:
 
 @bp.post("/transaction/initialize")
 def initialize() -> Response:
-    return _serve("initialize", _initialize)
+    return serve("initialize", _initialize)
 
 
 def _initialize() -> Response:
@@ -69,12 +71,12 @@ def _initialize() -> Response:
         "access_code": transaction.access_code,
         "reference": transaction.reference,
     }
-    return _ok("Authorization URL created", told)
+    return ok("Authorization URL created", told)
 
 
 @bp.get("/transaction/verify/<reference>")
 def verify(reference: str) -> Response:
-    return _serve("verify", lambda: _verify(reference))
+    return serve("verify", lambda: _verify(reference))
 
 
 def _verify(reference: str) -> Response:
@@ -83,12 +85,12 @@ def _verify(reference: str) -> Response:
     transaction = till.find(reference)
     if transaction is None:
         raise Rejected("Transaction reference not found", "transaction_not_found", 404)
-    return _ok("Verification successful", verify_data(transaction, till.domain))
+    return ok("Verification successful", verify_data(transaction, till.domain))
 
 
 @bp.get("/transaction")
 def listing() -> Response:
-    return _serve("list", _listing)
+    return serve("list", _listing)
 
 
 def _is_wanted(transaction: Transaction) -> bool:
@@ -121,12 +123,12 @@ def _listing() -> Response:
         meta = {"total": len(rows), "total_volume": volume, "skipped": begin, "perPage": size}
         meta |= {"page": page, "pageCount": pages}
     data = [verify_data(t, till.domain) for t in rows[begin : begin + size]]
-    return _ok("Transactions retrieved", data, meta=meta)
+    return ok("Transactions retrieved", data, meta=meta)
 
 
 @bp.get("/transaction/<transaction_id>")
 def fetch(transaction_id: str) -> Response:
-    return _serve("verify", lambda: _fetch(transaction_id))
+    return serve("verify", lambda: _fetch(transaction_id))
 
 
 def _fetch(transaction_id: str) -> Response:
@@ -136,7 +138,7 @@ def _fetch(transaction_id: str) -> Response:
     found = next((t for t in till.transactions() if t.id == int(transaction_id)), None)
     if found is None:
         raise Rejected("Transaction not found", "transaction_not_found", 404)
-    return _ok("Transaction retrieved", verify_data(found, till.domain))
+    return ok("Transaction retrieved", verify_data(found, till.domain))
 
 
 @bp.route("/<path:unknown>", methods=["GET", "POST", "PUT", "DELETE"])

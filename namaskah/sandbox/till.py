@@ -191,6 +191,12 @@ class Till:
                 transaction.status = "abandoned"
                 self._step(transaction, "close", "Page closed")
 
+    def set_status(self, transaction: Transaction, status: str) -> None:
+        """What became of a payment later: reversed by a dispute, or standing again."""
+        with self._journal.writing():
+            transaction.status = status
+            self._save(transaction)
+
     def record_delivery(self, transaction: Transaction, status: int) -> None:
         """One webhook attempt and the HTTP status it met, 0 for no answer."""
         with self._journal.writing():

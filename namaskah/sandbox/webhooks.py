@@ -1,4 +1,4 @@
-"""Calls the sandbox makes: Paystack's charge.success with retries, and the handler_api providers' SMS webhook."""
+"""Calls the sandbox makes: Paystack's events with retries, and the handler_api providers' SMS webhook."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 
@@ -47,6 +47,19 @@ class Webhooks:
         if self._config.paystack_webhook_url:
             self._start(lambda: self._announce(transaction))
 
+    def tell(self, event: str, data: dict[str, Any], noted: Callable[[int], bool], tried: int = 0) -> None:
+        """Send any event until it is answered with 200, in the background. `noted` writes each status down and says
+        whether to go on; `tried` is how often it was sent before."""
+        if self._config.paystack_webhook_url:
+            body = json.dumps({"event": event, "data": data}, separators=(",", ":")).encode()
+            self._start(lambda: self._tell(body, noted, TRIES - tried))
+
+    def _tell(self, body: bytes, noted: Callable[[int], bool], left: int) -> None:
+        for _ in range(left):
+            status = self._deliver(body)
+            if not noted(status) or status == 200 or self._faults.stopping.wait(self._config.webhook_retry_seconds):
+                return
+
     def resume(self) -> None:
         """After a restart: go on with what nobody acknowledged."""
         for transaction in self._till.unacknowledged():
@@ -57,17 +70,16 @@ class Webhooks:
         while len(transaction.webhook_deliveries) < TRIES:
             if self._till.find(transaction.reference) is not transaction:
                 return  # the books were emptied meanwhile
-            status = self._deliver(transaction)
+            status = self._deliver(webhook_body(transaction, self._till.domain))
             self._till.record_delivery(transaction, status)
             if status == 200 or self._faults.stopping.wait(self._config.webhook_retry_seconds):
                 return
 
-    def _deliver(self, transaction: Transaction) -> int:
+    def _deliver(self, body: bytes) -> int:
         fault = self._faults.take("paystack", "webhook")
-        body = webhook_body(transaction, self._till.domain)
         sign = signature(body, self._config.paystack_secret_key)
         if fault is None:
-            return self._post_charge(body, sign)
+            return self._post(body, sign)
         return self._deliver_badly(fault, body, sign)
 
     def _deliver_badly(self, fault: Fault, body: bytes, sign: str) -> int:
@@ -75,18 +87,18 @@ class Webhooks:
         anything else: lost on the way, to be tried again."""
         if fault.kind == "slow":
             self._faults.stopping.wait(3 if fault.seconds is None else fault.seconds)
-            return self._post_charge(body, sign)
+            return self._post(body, sign)
         if fault.kind == "duplicate_id":
-            self._post_charge(body, sign)
-            return self._post_charge(body, sign)
+            self._post(body, sign)
+            return self._post(body, sign)
         if fault.kind == "bad_key":
-            return self._post_charge(body, signature(body, "another key"))
+            return self._post(body, signature(body, "another key"))
         if fault.kind == "cut_json":
             half = body[: len(body) // 2]
-            return self._post_charge(half, signature(half, self._config.paystack_secret_key))
+            return self._post(half, signature(half, self._config.paystack_secret_key))
         return 0
 
-    def _post_charge(self, body: bytes, sign: str) -> int:
+    def _post(self, body: bytes, sign: str) -> int:
         url = self._config.paystack_webhook_url
         return self._send(url, body, {"x-paystack-signature": sign}) if url else 0
 
@@ -95,7 +107,7 @@ class Webhooks:
         body = webhook_body(transaction, self._till.domain)
         sign = signature(body, self._config.paystack_secret_key)
         with ThreadPoolExecutor(max_workers=min(count, 100) if parallel else 1) as pool:
-            statuses = list(pool.map(lambda _: self._post_charge(body, sign), range(count)))
+            statuses = list(pool.map(lambda _: self._post(body, sign), range(count)))
         for status in statuses:
             self._till.record_delivery(transaction, status)
         return statuses

@@ -12,6 +12,7 @@ from flask import Response, current_app
 from .books import Account
 from .catalogue import PROVIDERS, shelf
 from .dials import Dials
+from .disputes import Disputes
 from .faults import Calls, Faults, Reset
 from .journal import Journal
 from .mailbox import Mailbox
@@ -71,6 +72,7 @@ class World:
         self.accounts = {p: Account(shelf(p), self.journal, self.dials, numbering) for p in PROVIDERS}
         self.till = Till(self.journal, config.paystack_secret_key)
         self.webhooks = Webhooks(config, self.till, self.faults)
+        self.disputes = Disputes(self.journal, self.till, self.webhooks)
         for provider in ("smsactivate", "herosms"):
             self.accounts[provider].on_sms = self.webhooks.sms_notifier(provider)
 
@@ -79,6 +81,7 @@ class World:
         self.faults.reset()
         for account in self.accounts.values():
             account.reset()
+        self.disputes.reset()
         self.till.reset()
         self.mailbox.reset()
         self.calls.reset()
