@@ -49,6 +49,9 @@ SENTENCES = {
     "policies_accepted": _l("New version of the rules accepted"),
     "export_asked": _l("A file of everything we hold of you was asked for"),
     "export_downloaded": _l("The file of everything we hold of you was downloaded"),
+    "dispute_accepted": _l("We gave in to a dispute of a payment"),
+    "dispute_declined": _l("We answered a dispute of a payment: it was rightly paid"),
+    "debt_written_off": _l("We gave up what was owed after a dispute"),
     "deleted": _l("Account deleted"),
 }
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from namaskah.db import db, leave_database
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import topups
+from namaskah.wallet import disputes, topups
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import Payment
 
@@ -66,7 +66,7 @@ def _not_listed(top_up: TopUp) -> Iterator[Found]:
     payment = topups.gateway().verify(reference)
     if payment is None:
         yield _found("unknown_there", reference, currency, None, ours)
-    elif payment.status != "success":
+    elif payment.status != "success" and not disputes.was_taken_back(top_up):
         yield _found("reversed", reference, currency, 0, ours)
 
 

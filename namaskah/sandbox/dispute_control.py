@@ -43,7 +43,10 @@ def open_by_form() -> BaseResponse:
     amount = form.get("amount", type=float)
     wanted = {"reference": form["reference"], "category": form.get("category", "chargeback")}
     try:
-        _open(wanted | {"amount": amount and round(amount * 100), "due_seconds": form.get("hours", 24, float) * 3600})
+        _open(
+            wanted
+            | {"amount": amount and round(amount * 100), "due_seconds": (form.get("hours", type=float) or 24) * 3600}
+        )
     except ValueError as error:
         return redirect(url_for("pages.home", problem=str(error)), 303)
     return redirect(url_for("pages.home"), 303)

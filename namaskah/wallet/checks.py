@@ -1,8 +1,10 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
-Numbered as in the project's list of money invariants, R for receipts; those about activations stand with the
-activations.
+Numbered as in the project's list of money invariants, R for receipts, D for disputes; those about activations stand
+with the activations.
 """
+
+from namaskah.wallet.dispute_checks import DISPUTE_CHECKS
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
     (
@@ -147,4 +149,5 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
             OR bool_or((c.top_up_id, c.user_id, c.currency) IS DISTINCT FROM (r.top_up_id, r.user_id, r.currency))
         """,
     ),
+    *DISPUTE_CHECKS,
 )

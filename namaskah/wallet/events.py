@@ -9,9 +9,10 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import jobs
 from namaskah.db import db, transaction
-from namaskah.wallet import topups
+from namaskah.wallet import disputes, topups
 from namaskah.wallet.models import GatewayEvent
 from namaskah.wallet.paystack import SubjectUnknown, parse_event
+from namaskah.wallet.paystack_disputes import dispute_id
 
 UNMATCHED = "unmatched"
 NOT_HANDLED = "not_handled_here"
@@ -66,6 +67,20 @@ def _charge_success(event: GatewayEvent) -> str:
     return topups.settle(event.reference or "").state
 
 
+def _dispute(event: GatewayEvent) -> str:
+    data = event.body.get("data")
+    gateway_id = dispute_id(data.get("id")) if isinstance(data, dict) else None
+    if gateway_id is None:
+        raise SubjectUnknown("a dispute without a number")
+    dispute = disputes.refresh(gateway_id)
+    return dispute.outcome or dispute.state
+
+
 # Name of an event → what acts on it: asks the gateway itself, and gives a word for what came of it. It raises
 # SubjectUnknown, GatewayDown or GatewayRefused, and may be called twice.
-HANDLERS: dict[str, Callable[[GatewayEvent], str]] = {"charge.success": _charge_success}
+HANDLERS: dict[str, Callable[[GatewayEvent], str]] = {
+    "charge.success": _charge_success,
+    "charge.dispute.create": _dispute,
+    "charge.dispute.remind": _dispute,
+    "charge.dispute.resolve": _dispute,
+}

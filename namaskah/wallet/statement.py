@@ -17,7 +17,8 @@ from sqlalchemy import Row, select
 from namaskah.db import db
 from namaskah.money import parse_minor
 from namaskah.wallet import invoices, periods
-from namaskah.wallet.models import LedgerEntry, LedgerTransaction
+from namaskah.wallet.dispute_models import Dispute
+from namaskah.wallet.models import LedgerEntry, LedgerTransaction, TopUp
 from namaskah.wallet.periods import Span
 
 PAGE = 25
@@ -25,7 +26,7 @@ STEP = 500  # lines read at once where not each is wanted
 MOST_LOOKED_AT = 5_000  # for one page
 FILTERS: dict[str, tuple[str, ...]] = {
     "all": (),
-    "in": ("top_up", "adjustment"),
+    "in": ("top_up", "adjustment", "dispute_won"),
     "bought": ("hold", "release", "refund"),
 }
 
@@ -53,6 +54,15 @@ RELEASED = {
 }
 MONEY_BACK = _l("%(what)s: money back")
 REFUNDED = _l("%(what)s: refunded")
+# What disputes do to a wallet; the reason of one that was won is "changed" when the bank wants another amount.
+DISPUTED = {
+    "dispute_open": _l("Payment disputed at its bank: set aside until that is decided"),
+    "dispute_won": _l("Dispute over, the payment stands: money back"),
+    "dispute_lost": _l("Dispute over: the bank took the payment back"),
+    "debt_paid": _l("Paid what was owed after a disputed payment"),
+    "debt_written_off": _l("What was owed after a disputed payment was given up"),
+}
+DISPUTE_CHANGED = _l("The bank disputes another amount: money back, and taken anew")
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,7 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
     receipts = invoices.receipt_numbers(
         reference for line in lines if line.kind == "top_up" and (reference := _id_of(line.reference, "top_up"))
     )
+    disputed = disputed_payments(line.reference for line in lines)
     return [
         StatementRow(
             place=line.sequence,
@@ -188,8 +199,8 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             amount_minor=line.amount,
             balance_after_minor=line.balance_after,
             activation_id=_id_of(line.reference, "activation"),
-            top_up_reference=(top_up := _id_of(line.reference, "top_up")),
-            receipt=receipts.get(top_up or ""),
+            top_up_reference=(top_up := _id_of(line.reference, "top_up") or disputed.get(line.reference)),
+            receipt=receipts.get(top_up or "") if line.kind == "top_up" else None,
             text=_sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note),
         )
         for line in lines
@@ -199,6 +210,19 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
 def _id_of(reference: str, kind: str) -> str | None:
     prefix, _colon, rest = reference.partition(":")
     return rest if prefix == kind else None
+
+
+def disputed_payments(references: Iterable[str]) -> dict[str, str]:
+    """Ledger reference of a dispute's movements → reference of the top-up that it is about."""
+    numbers = {each: _id_of(each, "dispute") for each in references}
+    ids = {each: number.partition(".")[0] for each, number in numbers.items() if number}
+    if not ids:
+        return {}
+    rows = db.session.execute(
+        select(Dispute.gateway_id, TopUp.reference).join(Dispute.top_up).where(Dispute.gateway_id.in_(ids.values()))
+    )
+    found = {row[0]: row[1] for row in rows}
+    return {each: found[number] for each, number in ids.items() if number in found}
 
 
 def _subjects(references: Iterable[str]) -> dict[str, str]:
@@ -230,6 +254,8 @@ def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
         return str(_("Top-up"))
     if kind == "adjustment":
         return str(_("Correction: %(reason)s", reason=note))
+    if kind in DISPUTED:
+        return str(DISPUTE_CHANGED if note == "changed" else DISPUTED[kind])
     if kind == "hold":
         sentence = HELD[end]
     elif kind == "release":

@@ -23,7 +23,7 @@ from namaskah import live, mail
 from namaskah.auth.models import User
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.errors import UserError
-from namaskah.wallet import invoices, ledger
+from namaskah.wallet import debts, invoices, ledger
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import (
     DuplicateReference,
@@ -280,7 +280,9 @@ def _difference(top_up: TopUp, payment: Payment, domain: str) -> str | None:
 def _credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     """State, ledger, receipt and mail in one transaction: all of it or nothing."""
     fees = payment.fees_minor or 0
+    debts.lock_owner(top_up.user_id)
     ledger.top_up(top_up.user_id, f"top_up:{top_up.reference}", payment.amount_minor, fees)
+    debts.pay(top_up.user_id)
     top_up.state, top_up.paid_minor, top_up.fees_minor = "paid", payment.amount_minor, fees
     top_up.settled_at, top_up.check_at = now, None
     user = db.session.get_one(User, top_up.user_id)
