@@ -21,7 +21,7 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.numbers import closing
 from namaskah.numbers.models import HOLDING, OPEN, Activation
-from namaskah.wallet import ledger
+from namaskah.wallet import debts, ledger
 from namaskah.wallet.models import TopUp
 
 
@@ -46,11 +46,12 @@ class Standing:
     available_minor: int
     waiting: Sequence[Activation]
     pending: Sequence[TopUp]
+    trouble: debts.Trouble
     is_admin: bool
 
     @property
     def is_free(self) -> bool:
-        return not (self.waiting or self.pending or self.is_admin)
+        return not (self.waiting or self.pending or self.trouble.open or self.trouble.owed_minor or self.is_admin)
 
 
 def standing(user: User) -> Standing:
@@ -61,6 +62,7 @@ def standing(user: User) -> Standing:
         ledger.balance(user.id).available_minor,
         db.session.scalars(waiting.order_by(Activation.id)).all(),
         db.session.scalars(pending.order_by(TopUp.id)).all(),
+        debts.trouble(user.id),
         user.is_admin,
     )
 
@@ -129,6 +131,8 @@ def _require_free(owner: User) -> None:
     if owner.banned_at is not None or now.is_admin:
         raise NotYet(_("This account can't be deleted here. Write to us."), status=403)
     still_open = select(Activation.id).where(Activation.user_id == owner.id, Activation.state.in_(OPEN)).limit(1)
+    if now.trouble.open or now.trouble.owed_minor:
+        raise NotYet(_("A payment is disputed at its bank, or you owe what was spent of one, so nothing was deleted."))
     if not now.is_free or db.session.scalar(still_open) is not None:
         raise NotYet(_("A number or a payment is still under way, so nothing was deleted. End it first."))
 

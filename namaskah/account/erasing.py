@@ -18,6 +18,7 @@ ERASED = (
     *(
         "buyer_details",
         "data_exports",
+        "dispute_papers",
         "email_changes",
         "factor_tries",
         "favourites",
@@ -31,6 +32,7 @@ KEPT = {
     "activations": "what was sold: service, country, number and price, under the account's number",
     "audit_events": "what happened, without where it came from: the chain must hold",
     "deleted_accounts": "that it was deleted",
+    "disputes": "what payers' banks asked back, how it ended, and what was owed: the books refer to it",
     "invoices": "receipts and credit notes as they were issued, name and all: the law wants them whole",
     "ledger_accounts": "the books",
     "policy_acceptances": "which rules were accepted when, without the address on the network",

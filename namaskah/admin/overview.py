@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.orm import aliased
 
+from namaskah.admin import disputes
 from namaskah.db import db
 from namaskah.numbers import checks as number_checks
 from namaskah.numbers.models import Activation, Provider, StrayOrder
@@ -31,12 +32,13 @@ def read() -> dict[str, Any]:
         "unmatched": _newest(select(GatewayEvent).where(_needs_a_person()), GatewayEvent.id),
         "faults": _faults(),
         "differences": findings.unexplained(),
+        "disputes": disputes.open_count(),
     }
 
 
 def _needs_a_person() -> ColumnElement[bool]:
-    """What Paystack reported and software has not settled: a payment of nobody, a dispute or refund (no page of ours
-    handles them), and whatever the worker has not managed to act on."""
+    """What Paystack reported and software has not settled: a payment of nobody, a dispute or refund that
+    nothing here handles, and whatever the worker has not managed to act on."""
     about_money_back = GatewayEvent.event.like("charge.dispute.%") | GatewayEvent.event.like("refund.%")
     stuck = GatewayEvent.handled_at.is_(None) & (GatewayEvent.received_at < func.now() - STUCK_AFTER)
     return or_(

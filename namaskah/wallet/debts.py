@@ -5,10 +5,12 @@ comes into the wallet, soon after. Locks: top-up, the customer (as a purchase do
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from flask import current_app
 from flask_babel import gettext as _
 from sqlalchemy import func, select, text
+from sqlalchemy.orm import joinedload
 
 from namaskah import live
 from namaskah.auth import audit
@@ -19,7 +21,7 @@ from namaskah.filters import money_text
 from namaskah.wallet import ledger
 from namaskah.wallet.dispute_models import OWED, Dispute
 from namaskah.wallet.ledger import Account
-from namaskah.wallet.models import LedgerAccount
+from namaskah.wallet.models import LedgerAccount, TopUp
 
 LONGEST_REASON = 500
 _OWED = text(OWED)  # as the index is written: PostgreSQL finds the few that owe
@@ -35,6 +37,33 @@ def owed_minor(user_id: int) -> int:
     """What a customer owes, in minor units; 0 for nearly everybody."""
     left = Dispute.debt_minor - Dispute.debt_paid_minor - Dispute.written_off_minor
     return int(db.session.scalar(select(func.sum(left)).where(Dispute.user_id == user_id, _OWED)) or 0)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is disputed of a customer's money, and what the customer owes, in minor units."""
+
+    open: Sequence[Dispute]
+    owed_minor: int
+
+    @property
+    def disputed_minor(self) -> int:
+        """What of it was the customer's to spend and is set aside."""
+        return sum(dispute.held_minor for dispute in self.open)
+
+
+def trouble(user_id: int) -> Trouble:
+    """What stands in the way of a customer's buying and leaving; for nearly everybody nothing. A dispute of which
+    nothing is booked troubles nobody."""
+    booked = select(Dispute).where(Dispute.user_id == user_id, Dispute.outcome.is_(None), Dispute.amount_minor > 0)
+    found = db.session.scalars(booked.order_by(Dispute.id).options(joinedload(Dispute.top_up)))
+    return Trouble(found.all(), owed_minor(user_id))
+
+
+def disputes_of(top_up: TopUp) -> Sequence[Dispute]:
+    """All disputes of one top-up that its owner has felt, oldest first."""
+    felt = (Dispute.top_up_id == top_up.id) & (Dispute.amount_minor > 0)
+    return db.session.scalars(select(Dispute).where(felt).order_by(Dispute.id)).all()
 
 
 def require_none(user_id: int) -> None:

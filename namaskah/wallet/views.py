@@ -12,7 +12,7 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, statement, topups
+from namaskah.wallet import blueprint, debts, invoices, statement, topups
 from namaskah.wallet.forms import TopUpForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -76,6 +76,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
         "wallet/top_up.html",
         top_up=found,
         documents=invoices.documents_of(found),
+        disputes=debts.disputes_of(found),
         support_email=current_app.config["SUPPORT_EMAIL"],
     )
     return page, 200, headers

@@ -57,9 +57,10 @@ ROOMS: dict[str, set[str]] = {
     # the product, lowest first
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
+    "wallet.paystack_disputes": {"http", "wallet.paystack"},
     "wallet": {
-        "wallet.paystack", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live",
-        "mail", "money", "papers", "spreadsheets",
+        "wallet.paystack", "wallet.paystack_disputes", "auth", "auth.models", "db", "errors", "filters", "jobs",
+        "language", "limits", "live", "mail", "money", "papers", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
@@ -79,7 +80,10 @@ ROOMS: dict[str, set[str]] = {
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
-    "admin": {"auth", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
+    "admin": {
+        "auth", "auth.models", "db", "errors", "money", "numbers", "papers", "reconciliation", "wallet",
+        "wallet.paystack",
+    },
     "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
     "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "reconciliation", "wallet",
         "worker"},
@@ -99,6 +103,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "*/models.py": ("flask", "namaskah.db.db", "namaskah.db.transaction", "requests", "urllib3", "redis", "psycopg2"),
     "*/checks.py": ("flask", "namaskah.db"),
     "providers/*": ("flask", "flask_babel", "sqlalchemy", "urllib3", "namaskah.db"),
+    "wallet/paystack_disputes.py": ("flask", "flask_babel", "sqlalchemy", "urllib3", "namaskah.db"),
     "wallet/paystack.py": ("flask", "flask_babel", "sqlalchemy", "urllib3", "namaskah.db"),
 }
 
