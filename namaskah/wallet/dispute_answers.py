@@ -46,8 +46,9 @@ def answer(dispute_id: int, what: str, reason: str, paper: bytes, operator: User
             raise UserError(
                 _("This dispute was answered already, or waits for nobody here. Look at it again."), status=409
             )
+        now = db.session.scalars(select(func.now())).one()
         dispute.answer, dispute.answer_reason, dispute.answered_by = what, words, who
-        dispute.answer_asked_at = dispute.answer_due_at = db.session.scalars(select(func.now())).one()
+        dispute.answer_asked_at = dispute.answer_due_at = now
         dispute.answer_problem = ""
         digest = hashlib.sha256(paper).hexdigest()
         db.session.add(DisputePaper(dispute_id=dispute.id, user_id=dispute.user_id, content=paper, sha256=digest))
