@@ -92,12 +92,12 @@ def find_open() -> int:
         for page in range(1, MOST_PAGES + 1):
             leave_database()
             try:
-                told, has_more = paystack.list_disputes(state.replace("_", "-"), page)
+                listed, has_more = paystack.list_disputes(state.replace("_", "-"), page)
             except (GatewayDown, GatewayRefused) as error:
                 log.warning("the gateway does not list its disputes (%s)", error)
                 return 0
             known = _open_ids()
-            if not all(_refreshed(each.gateway_id) for each in told if each.gateway_id not in known):
+            if not all(_refreshed(gateway_id) for gateway_id in listed if gateway_id not in known):
                 return 0
             if not has_more:
                 break
@@ -181,7 +181,7 @@ def _follow(dispute: Dispute, told: ToldDispute, top_up: TopUp) -> None:
     if outcome is None and (dispute.is_open or _state_of(told) is not None):
         _keep_open(dispute, told, wanted, now, is_new)
     elif outcome is not None and outcome != dispute.outcome:
-        _end(dispute, outcome, wanted, top_up, now, is_new)
+        _end(dispute, outcome, wanted, top_up, now)
     dispute.claimed_minor = max(told.amount_minor or dispute.claimed_minor, dispute.amount_minor)
     _note_answer(dispute, told, now)
     db.session.flush()
@@ -207,10 +207,11 @@ def _keep_open(dispute: Dispute, told: ToldDispute, wanted: int, now: datetime, 
         dispute_letters.tell_opened(dispute, now)
 
 
-def _end(dispute: Dispute, outcome: str, wanted: int, top_up: TopUp, now: datetime, is_new: bool) -> None:
+def _end(dispute: Dispute, outcome: str, wanted: int, top_up: TopUp, now: datetime) -> None:
+    """Won: whatever is booked comes back, which is nothing where we hear of the dispute only now."""
     if dispute.outcome is not None:
         take_up_again(dispute)  # decided otherwise, and we have not seen it open in between
-    if not (is_new and outcome == "won"):
+    if outcome == "lost":
         _resize(dispute, wanted)
     dispute.state, dispute.outcome, dispute.resolved_at, dispute.check_at = "resolved", outcome, now, None
     db.session.flush()
@@ -220,8 +221,7 @@ def _end(dispute: Dispute, outcome: str, wanted: int, top_up: TopUp, now: dateti
     elif dispute.amount_minor:
         book_out(dispute)
         _issue_credit_note(dispute, top_up)
-    if not (is_new and outcome == "won"):
-        dispute_letters.tell_ended(dispute)
+    dispute_letters.tell_ended(dispute)
 
 
 def _bookable(dispute: Dispute, told: ToldDispute, top_up: TopUp) -> int:

@@ -153,7 +153,7 @@ def test_an_event_that_the_gateway_does_not_confirm_credits_nothing(opened: TopU
     [
         ("charge.success", "unmatched"),
         ("refund.processed", "not_handled_here"),
-        ("charge.dispute.create", "not_handled_here"),
+        ("charge.dispute.create", "unmatched"),
         ("charge.failed", "not_handled_here"),
         ("something.new", "not_handled_here"),
     ],
