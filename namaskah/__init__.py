@@ -40,8 +40,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     from namaskah.account import export_views
     from namaskah.auth import links, sessions
     from namaskah.db import db
-    from namaskah.numbers import presenting, pushing, registry
-    from namaskah.wallet import statement
+    from namaskah.numbers import presenting, proofs, pushing, registry
+    from namaskah.wallet import evidence, statement
 
     app = Flask(__name__)
     app.config.update(settings.load() if config is None else config)
@@ -77,6 +77,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app.context_processor(_about_the_reader)
     live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
     statement.describers["activation"] = presenting.describe
+    evidence.sources["activation"] = proofs.purchases
     commands.register_commands(app)
     return app
 
@@ -133,6 +134,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import export_views as _export_views
     from namaskah.account import security_views as _security_views
     from namaskah.account import views as _account_views
+    from namaskah.admin import dispute_views as _dispute_views
     from namaskah.admin import gateway_event_views as _gateway_event_views
     from namaskah.admin import rate_views as _rate_views
     from namaskah.admin import reconciliation_views as _reconciliation_views
@@ -185,7 +187,7 @@ def _about_the_reader() -> dict[str, Any]:
     from werkzeug.local import LocalProxy
 
     from namaskah.numbers.presenting import open_count
-    from namaskah.wallet import ledger
+    from namaskah.wallet import debts, ledger
 
     def once(name: str, read: Callable[[int], Any], nobody: Any) -> Any:
         if name not in g:
@@ -194,5 +196,6 @@ def _about_the_reader() -> dict[str, Any]:
 
     return {
         "wallet": LocalProxy(lambda: once("reader_wallet", ledger.balance, None)),
+        "trouble": LocalProxy(lambda: once("reader_trouble", debts.trouble, None)),
         "open_count": LocalProxy(lambda: once("reader_open_count", open_count, 0)),
     }

@@ -133,6 +133,24 @@ def _about_refund(letter: str, user: User, amount_minor: int, top_up: str, **con
     _leave(letter, user, name=user.name, amount=amount, reference=top_up, link=link, **context)
 
 
+def dispute_opened(user: User, amount_minor: int, owed_minor: int, reference: str) -> None:
+    """A payer's bank wants this much of a top-up back; `owed_minor` of it was spent already."""
+    _dispute_letter("dispute_opened", user, amount_minor, owed_minor, reference)
+
+
+def dispute_ended(user: User, is_won: bool, amount_minor: int, owed_minor: int, reference: str) -> None:
+    """The bank has decided: the payment stands (`is_won`) or is gone. `owed_minor` is what is still owed."""
+    _dispute_letter("dispute_ended", user, amount_minor, owed_minor, reference, is_won=is_won)
+
+
+def dispute_waits(operator: User, dispute_id: int, number: str, amount_minor: int, due_at: datetime | None) -> None:
+    """To whoever runs the place: a dispute is lost unless somebody answers it in time."""
+    with reading_as(operator):
+        amount = money_text(amount_minor)
+    page = _page(f"admin/disputes/{dispute_id}")
+    _leave("dispute_waits", operator, number=number, amount=amount, due_at=due_at, page=page)
+
+
 def send(to: str, subject: str, text: str, html: str) -> None:
     """Hand one letter to the mail server. Raises OSError or smtplib.SMTPException when it does not take it."""
     config = current_app.config
@@ -170,6 +188,13 @@ def _page(path: str) -> str:
 def _notice(user: User, what: Any, device: str, origin: str) -> None:
     page = _page("account/security")
     _leave("security_notice", user, what=what, device=device, address=origin, at=datetime.now(UTC), page=page)
+
+
+def _dispute_letter(letter: str, user: User, amount_minor: int, owed_minor: int, reference: str, **more: Any) -> None:
+    with reading_as(user):
+        amount, owed = money_text(amount_minor), money_text(owed_minor) if owed_minor else ""
+    page = _page(f"wallet/top-ups/{reference}")
+    _leave(letter, user, name=user.name, amount=amount, owed=owed, reference=reference, page=page, **more)
 
 
 def _leave(letter: str, user: User, **context: object) -> None:

@@ -22,7 +22,19 @@ from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import books, runs
-from namaskah.wallet import events, house, invoices, promo, refund_asking, sweeping, topups
+from namaskah.wallet import (
+    debts,
+    dispute_answers,
+    dispute_letters,
+    disputes,
+    events,
+    house,
+    invoices,
+    promo,
+    refund_asking,
+    sweeping,
+    topups,
+)
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +61,11 @@ SCHEDULE = (
     Every(10, refund_asking.sweep_due),
     Every(10, sweeping.find_paid_due),
     Every(60, sweeping.find_reversed_due),
+    Every(10, disputes.sweep_due),
+    Every(5, dispute_answers.send_due),
+    Every(1800, disputes.find_open),
+    Every(30, debts.collect_due),
+    Every(60, dispute_letters.remind_due),
     Every(60, invoices.issue_missing_due),
     Every(20, promo.expire_due),
     Every(600, promo.remind_due),

@@ -21,7 +21,7 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.numbers import closing
 from namaskah.numbers.models import HOLDING, OPEN, Activation
-from namaskah.wallet import ledger, promo, refund_reading
+from namaskah.wallet import debts, ledger, promo, refund_reading
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.refund_models import GatewayRefund
 
@@ -49,11 +49,19 @@ class Standing:
     waiting: Sequence[Activation]
     pending: Sequence[TopUp]
     refunding: Sequence[GatewayRefund]
+    trouble: debts.Trouble
     is_admin: bool
 
     @property
     def is_free(self) -> bool:
-        return not (self.waiting or self.pending or self.refunding or self.is_admin)
+        return not (
+            self.waiting
+            or self.pending
+            or self.refunding
+            or self.trouble.open
+            or self.trouble.owed_minor
+            or self.is_admin
+        )
 
 
 def standing(user: User) -> Standing:
@@ -67,6 +75,7 @@ def standing(user: User) -> Standing:
         db.session.scalars(waiting.order_by(Activation.id)).all(),
         db.session.scalars(pending.order_by(TopUp.id)).all(),
         refund_reading.open_of_user(user.id),
+        debts.trouble(user.id),
         user.is_admin,
     )
 
@@ -137,6 +146,8 @@ def _require_free(owner: User) -> None:
     if owner.banned_at is not None or now.is_admin:
         raise NotYet(_("This account can't be deleted here. Write to us."), status=403)
     still_open = select(Activation.id).where(Activation.user_id == owner.id, Activation.state.in_(OPEN)).limit(1)
+    if now.trouble.open or now.trouble.owed_minor:
+        raise NotYet(_("A payment is disputed at its bank, or you owe what was spent of one, so nothing was deleted."))
     if not now.is_free or db.session.scalar(still_open) is not None:
         raise NotYet(_("A number, a payment or a refund is still under way, so nothing was deleted. End it first."))
 

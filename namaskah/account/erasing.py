@@ -20,6 +20,7 @@ ERASED = (
     *(
         "buyer_details",
         "data_exports",
+        "dispute_papers",
         "email_changes",
         "factor_tries",
         "favourites",
@@ -34,6 +35,7 @@ KEPT = {
     "audit_events": "what happened, without where it came from: the chain must hold",
     "deleted_accounts": "that it was deleted",
     "gateway_refunds": "what went back, by the gateway's number, without any account of a bank",
+    "disputes": "what payers' banks asked back, how it ended, and what was owed: the books refer to it",
     "invoices": "receipts and credit notes as they were issued, name and all: the law wants them whole",
     "ledger_accounts": "the books",
     "policy_acceptances": "which rules were accepted when, without the address on the network",

@@ -26,6 +26,7 @@ from namaskah.money import MINOR_DIGITS
 from namaskah.numbers.models import Activation, Favourite, Message
 from namaskah.spreadsheets import cell
 from namaskah.wallet import statement
+from namaskah.wallet.dispute_models import Dispute, DisputePaper
 from namaskah.wallet.models import BuyerDetails, GatewayEvent, Invoice, TopUp
 from namaskah.wallet.promo_models import PromoGrant
 from namaskah.wallet.refund_models import GatewayRefund
@@ -152,6 +153,22 @@ def _refunds(user: User) -> Query:
     )  # fmt: skip
 
 
+def _disputes(user: User) -> Query:
+    row = Dispute
+    return (
+        select(
+            row.gateway_id, TopUp.reference.label("top_up"), row.opened_at, row.category, row.state, row.outcome,
+            row.currency, row.claimed_minor, row.amount_minor, row.debt_minor, row.debt_paid_minor,
+            row.written_off_minor, row.due_at, row.answer, row.answer_reason, row.answered_at, row.resolved_at,
+        ).join(TopUp, TopUp.id == row.top_up_id).where(row.user_id == user.id).order_by(row.id)
+    )  # fmt: skip
+
+
+def _dispute_papers(user: User) -> Query:
+    row = DisputePaper
+    return select(row.made_at, row.sha256).where(row.user_id == user.id).order_by(row.id)
+
+
 def _receipts(user: User) -> Query:
     row, receipt = Invoice, aliased(Invoice)
     return (
@@ -214,6 +231,8 @@ SHEETS = (
     Sheet("gift-statement", _l("Every movement of your gifts, newest first"), _gift_statement),
     Sheet("top-ups", _l("Payments you began, and what became of them"), table(_top_ups)),
     Sheet("refunds", _l("Top-ups that were sent back to where you paid them from"), table(_refunds)),
+    Sheet("disputes", _l("Payments that their banks asked back, and how it ended"), table(_disputes)),
+    Sheet("dispute-papers", _l("When we sent a paper about you to answer a dispute"), table(_dispute_papers)),
     Sheet("receipts", _l("Receipts and credit notes, as they were issued"), table(_receipts)),
     Sheet("buyer", _l("What stands on your receipts"), table(_buyer)),
     Sheet("payments", _l("What Paystack told us about your payments, as it came"), table(_payments)),

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from namaskah.admin import disputes
 from namaskah.db import db
 from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
@@ -41,6 +42,7 @@ def read() -> dict[str, Any]:
         "check_is_late": checked is None or checked.checked_at < now - CHECK_LATE_AFTER,
         "differences": findings.unexplained(),
         "refunds_waiting": refund_reading.waiting_for_a_person(),
+        "disputes": disputes.open_count(),
     }
 
 

@@ -18,6 +18,7 @@ from namaskah.numbers import activations as verbs
 from namaskah.numbers.forms import BuyForm
 from namaskah.numbers.models import CAPTURED, OPEN, RELEASED, Activation
 from namaskah.numbers.presenting import present
+from namaskah.wallet.debts import InDebt
 
 PAGE = 25
 STATES = {"open": OPEN, "code": CAPTURED, "back": RELEASED}
@@ -38,6 +39,9 @@ def buy() -> Response:
     except verbs.NotEnoughMoney as error:
         flash(error.message, "warning")
         return go(url_for("wallet.show", need=error.details["missing_minor"]))
+    except InDebt as error:
+        flash(error.message, "warning")
+        return go(url_for("wallet.show"))
     except (verbs.PriceMoved, verbs.NothingOnSale) as error:
         flash(error.message, "warning")
         return go(url_for("numbers.pick", service=service, country=country))

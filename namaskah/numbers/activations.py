@@ -22,7 +22,7 @@ from namaskah.jobs import defer
 from namaskah.numbers import messages, pricing, registry, routing, strays
 from namaskah.numbers.models import OPEN, TRANSITIONS, Activation, ActivationEvent, Country, Service
 from namaskah.providers.base import NotSold, Order, OutcomeUnknown, Sms
-from namaskah.wallet import ledger
+from namaskah.wallet import debts, ledger
 
 # A provider answers a purchase within its ten-second deadline or not at all; after this long without an outcome the
 # process that asked is gone, and the worker takes the activation over.
@@ -89,7 +89,7 @@ def buy(
 
     `key` is the one-time key of the form: the second call with it returns the first one's activation, whatever state
     that is in. The result is waiting, failed (money back) or in doubt (settled by the worker). Raises NothingOnSale,
-    PriceMoved, NotEnoughMoney or TooMany, always before any money moved.
+    PriceMoved, NotEnoughMoney, TooMany or debts.InDebt, always before any money moved.
     """
     known = find_by_key(user.id, key)
     if known:
@@ -169,6 +169,7 @@ def _open(
             if find_by_key(user.id, key):
                 return None
             _check_limits(buyer)
+            debts.require_none(buyer.id)
             db.session.add(activation)
             db.session.flush()
             ledger.hold(user.id, activation.reference, price)

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from . import checkout, control, fivesim, handler_api, pages, paystack, refund_api
+from . import checkout, control, dispute_api, dispute_control, fivesim, handler_api, pages, paystack, refund_api
 from .control import realistic
 from .mailbox import SmtpListener
 from .messages import parse_code
@@ -34,7 +34,8 @@ def create_app(world: World) -> Flask:
     app.json = IsoJson(app)
     app.extensions["sandbox"] = world
     app.url_map.strict_slashes = False
-    for module in (fivesim, handler_api, refund_api, paystack, checkout, control, pages):
+    apis = (fivesim, handler_api, refund_api, dispute_api, paystack)
+    for module in (*apis, checkout, control, dispute_control, pages):
         app.register_blueprint(module.bp)
     app.jinja_env.filters["usd"] = lambda micros: f"${micros / 1_000_000:,.4f}"
     app.jinja_env.filters["units"] = lambda subunits: f"{subunits / 100:,.2f}"
@@ -95,6 +96,7 @@ class Sandbox:
             self._threads.append(thread)
         self.world.webhooks.resume()
         self.world.refunds.resume()
+        self.world.disputes.resume()
         return self
 
     def stop(self) -> None:
@@ -120,6 +122,7 @@ class Sandbox:
         while not self.world.faults.stopping.wait(TICK_SECONDS):
             for account in self.world.accounts.values():
                 account.settle()
+            self.world.disputes.settle()
             self._send_due_messages()
 
     def _send_due_messages(self) -> None:

@@ -17,7 +17,8 @@ def stamp(at: datetime | None) -> str | None:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z" if at else None
 
 
-def _customer(transaction: Transaction) -> dict[str, Any]:
+def customer_data(transaction: Transaction) -> dict[str, Any]:
+    """The payer, as the gateway knows them."""
     number = zlib.crc32(transaction.email.encode())
     return {
         "id": number,
@@ -99,7 +100,7 @@ def _core(transaction: Transaction, domain: str) -> dict[str, Any]:
         "fees": transaction.fees,
         "fees_split": None,
         "authorization": _authorization(transaction),
-        "customer": _customer(transaction),
+        "customer": customer_data(transaction),
         "plan": None,
         "split": {},
         "order_id": None,

@@ -20,6 +20,7 @@ from flask import Response, g, request
 OPERATIONS = ["*", "buy", "poll", "list", "cancel", "finish", "again", "ban", "prices", "balance"]
 OPERATIONS += ["initialize", "verify", "webhook"]
 OPERATIONS += ["refund", "refund_read", "refund_retry", "banks"]
+OPERATIONS += ["dispute", "evidence", "upload", "resolve"]
 # Kinds that come in two tempers: as named, the request never reaches the provider; with _after, the work is done
 # (a number allocated, money taken) and only the answer is spoilt.
 SPOILERS = {"slow", "hang", "reset", "error", "html", "cut", "empty", "huge"}

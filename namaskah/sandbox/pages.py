@@ -37,6 +37,7 @@ def home() -> str:
         transactions=here.till.transactions()[:SHOWN],
         refunds=here.refunds.listing()[:SHOWN],
         refund_states=STATUSES,
+        disputes=here.disputes.listing()[:SHOWN],
         faults=here.faults.listing(),
         settings=control.settings_json(here),
         kinds=sorted(KINDS),

@@ -37,7 +37,7 @@ def _bad_key() -> Response:
 
 
 def serve(operation: str, work: Callable[[], Response]) -> Response:
-    """Answer a request that has the right key, unless a fault strikes first."""
+    """Answer a request of whoever has the key; `work` may raise Rejected."""
     here = world()
 
     def checked() -> Response:

@@ -221,6 +221,12 @@ class Till:
                 transaction.paid_at = datetime.now(UTC)
             self._step(transaction, "action", f"Became {transaction.status}")
 
+    def set_status(self, transaction: Transaction, status: str) -> None:
+        """What became of a payment later: reversed by a dispute, or standing again."""
+        with self._journal.writing():
+            transaction.status = status
+            self._save(transaction)
+
     def record_delivery(self, transaction: Transaction, status: int) -> None:
         """One webhook attempt and the HTTP status it met, 0 for no answer."""
         with self._journal.writing():

@@ -12,6 +12,7 @@ from flask import Response, current_app
 from .books import Account
 from .catalogue import PROVIDERS, shelf
 from .dials import Dials
+from .disputes import Disputes
 from .faults import Calls, Faults, Reset
 from .journal import Journal
 from .mailbox import Mailbox
@@ -73,6 +74,7 @@ class World:
         self.till = Till(self.journal, config.paystack_secret_key)
         self.webhooks = Webhooks(config, self.till, self.faults)
         self.refunds = Refunds(self.journal, self.till, self.webhooks)
+        self.disputes = Disputes(self.journal, self.till, self.webhooks)
         for provider in ("smsactivate", "herosms"):
             self.accounts[provider].on_sms = self.webhooks.sms_notifier(provider)
 
@@ -81,6 +83,7 @@ class World:
         self.faults.reset()
         for account in self.accounts.values():
             account.reset()
+        self.disputes.reset()
         self.till.reset()
         self.refunds.reset()
         self.mailbox.reset()

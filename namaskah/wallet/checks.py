@@ -1,10 +1,12 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
 Numbered as in the project's list of money invariants, R for receipts, G for money that goes back to where it was paid
-from, P for gifts (promo_checks.py); those about activations stand with the activations.
+from, D for disputes (dispute_checks.py), P for gifts (promo_checks.py); those about activations stand with the
+activations.
 """
 
 from namaskah.wallet import promo_checks
+from namaskah.wallet.dispute_checks import DISPUTE_CHECKS
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
     (
@@ -234,4 +236,5 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         """,
     ),
     *promo_checks.CHECKS,
+    *DISPUTE_CHECKS,
 )

@@ -16,9 +16,10 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import jobs
 from namaskah.db import db, transaction
-from namaskah.wallet import refund_events, topups
+from namaskah.wallet import disputes, refund_events, topups
 from namaskah.wallet.models import GatewayEvent
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused, SubjectUnknown, parse_event
+from namaskah.wallet.paystack_disputes import dispute_id
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +153,21 @@ def _charge_success(event: GatewayEvent) -> str:
     return topups.settle(event.reference or "").state
 
 
+def _dispute(event: GatewayEvent) -> str:
+    data = event.body.get("data")
+    gateway_id = dispute_id(data.get("id")) if isinstance(data, dict) else None
+    if gateway_id is None:
+        raise SubjectUnknown("a dispute without a number")
+    dispute = disputes.refresh(gateway_id)
+    return dispute.outcome or dispute.state
+
+
 # Name of an event → what acts on it: asks the gateway itself, and gives a word for what came of it. It raises
 # SubjectUnknown, GatewayDown or GatewayRefused, and may be called twice.
 HANDLERS: dict[str, Callable[[GatewayEvent], str]] = {
     "charge.success": _charge_success,
     **dict.fromkeys(refund_events.EVENTS, refund_events.handle),
+    "charge.dispute.create": _dispute,
+    "charge.dispute.remind": _dispute,
+    "charge.dispute.resolve": _dispute,
 }

@@ -77,6 +77,13 @@ def credit_note(top_up: TopUp, refund_reference: str, amount_minor: int) -> Invo
     )
 
 
+def creditable_minor(top_up: TopUp) -> int:
+    """How much of what was paid no credit note has taken back yet, in minor units. Call it with the top-up's row
+    locked."""
+    notes = select(func.coalesce(func.sum(Invoice.total_minor), 0)).filter_by(top_up_id=top_up.id, kind="credit_note")
+    return (top_up.paid_minor or 0) - int(db.session.scalar(notes) or 0)
+
+
 def included_tax(total_minor: int, rate: int) -> int:
     """The tax in a total that contains it, at a rate in hundredths of a percent; half a minor unit is rounded up."""
     return (2 * total_minor * rate + WHOLE + rate) // (2 * (WHOLE + rate))

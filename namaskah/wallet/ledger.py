@@ -295,6 +295,12 @@ def provider_float_micros(provider: str, currency: str) -> int:
     return -sum(micros for _name, _kind, micros in house.balances(LedgerAccount.kind == "provider_float", *wanted))
 
 
+def post(kind: str, reference: str, lines: dict[Account, int], *, actor: str = "system", note: str = "") -> bool:
+    """One movement by a verb of another module of the wallet, under the same rules as those above: amounts by account
+    sum to zero, and the second time nothing moves. Raises InsufficientFunds."""
+    return _post(kind, reference, lines, actor=actor, note=note)
+
+
 def _between(to: str, source: str, provider: str, currency: str, micros: int) -> dict[Account, int]:
     """`micros` from one of a provider's accounts to another. They hold what is ours: more of it is more negative."""
     return {

@@ -102,12 +102,12 @@ class Paystack:
             "metadata": {"cancel_action": cancel_url},
         }
         status, answer = self._call("POST", "/transaction/initialize", deadline, wanted)
-        if not _is_yes(status, answer):
-            reason = _text(answer.get("message"), 200) or f"HTTP {status}"
+        if not is_yes(status, answer):
+            reason = text(answer.get("message"), 200) or f"HTTP {status}"
             raise (DuplicateReference if "duplicate" in reason.lower() else GatewayRefused)(reason)
         data = answer.get("data")
         url = data.get("authorization_url") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or data.get("reference") != reference or not self._is_checkout(url):
+        if not isinstance(data, dict) or data.get("reference") != reference or not self._is_web_address(url):
             raise GatewayDown("initialize: not the answer to what was asked")
         return str(url)
 
@@ -117,12 +117,12 @@ class Paystack:
         Raises GatewayDown, or GatewayRefused (a wrong key). Source: GET /transaction/verify/:reference.
         """
         status, answer = self._call("GET", f"/transaction/verify/{quote(reference, safe='')}", DEADLINE_SECONDS)
-        if _is_yes(status, answer):
+        if is_yes(status, answer):
             payment = parse_payment(answer.get("data"))
             if payment.reference != reference:
                 raise GatewayDown("verify: an answer about another reference")
             return payment
-        reason = _text(answer.get("message"), 200) or f"HTTP {status}"
+        reason = text(answer.get("message"), 200) or f"HTTP {status}"
         # Which status goes with it is not documented, samples show 400 and 404; so the sentence decides.
         if status in (400, 404) and reason.lower().rstrip(".") in NO_SUCH_REFERENCE:
             return None
@@ -157,8 +157,8 @@ class Paystack:
             query["next"] = page
         answered, answer = self._call("GET", f"/transaction?{urlencode(query)}", DEADLINE_SECONDS)
         rows, meta = answer.get("data"), answer.get("meta")
-        if not _is_yes(answered, answer):
-            raise GatewayRefused(_text(answer.get("message"), 200) or f"HTTP {answered}")
+        if not is_yes(answered, answer):
+            raise GatewayRefused(text(answer.get("message"), 200) or f"HTTP {answered}")
         if not isinstance(rows, list):
             raise GatewayDown("list: no data")
         following = meta.get("next") if isinstance(meta, dict) else None
@@ -172,10 +172,10 @@ class Paystack:
         expected = hmac.new(self.secret_key.encode(), raw_body, hashlib.sha512).hexdigest()
         return hmac.compare_digest(expected.encode(), header.encode("utf-8", "replace"))
 
-    def _is_checkout(self, url: object) -> bool:
-        """The customer's browser is sent there: web addresses only, and plain http only beside a plain http API."""
+    def _is_web_address(self, url: object) -> bool:
+        """The customer's browser or a file goes there: web addresses only, plain http only beside a plain http API."""
         schemes = ("https://",) if self.base_url.startswith("https:") else ("https://", "http://")
-        return isinstance(url, str) and url.startswith(schemes) and re.fullmatch(r"[!-~]{10,2000}", url) is not None
+        return isinstance(url, str) and url.startswith(schemes) and re.fullmatch(r"[!-~]{10,4000}", url) is not None
 
     def _call(
         self, method: str, path: str, deadline: float, wanted: dict[str, Any] | None = None
@@ -217,7 +217,7 @@ def parse_payment(data: object) -> Payment:
     """The `data` of verify. Raises GatewayDown when a field that decides about money is missing or odd."""
     if not isinstance(data, dict):
         raise GatewayDown("verify: no data")
-    words = {name: _text(data.get(name), 100) for name in ("reference", "status", "currency", "domain")}
+    words = {name: text(data.get(name), 100) for name in ("reference", "status", "currency", "domain")}
     odd = [name for name, word in words.items() if not word]
     if odd:
         raise GatewayDown(f"verify: no {', '.join(odd)}")
@@ -228,9 +228,9 @@ def parse_payment(data: object) -> Payment:
         currency=words["currency"],
         fees_minor=_fees(data.get("fees")),
         domain=words["domain"],
-        channel=_text(data.get("channel"), 32) or None,
-        gateway_response=_text(data.get("gateway_response"), 500) or None,
-        paid_at=_moment(data.get("paid_at")),
+        channel=text(data.get("channel"), 32) or None,
+        gateway_response=text(data.get("gateway_response"), 500) or None,
+        paid_at=moment(data.get("paid_at")),
     )
 
 
@@ -273,7 +273,8 @@ def _reference_of(data: object) -> str | None:
     return next((word for word in found if isinstance(word, str) and 0 < len(word) <= 100), None)
 
 
-def _is_yes(status: int, answer: dict[str, Any]) -> bool:
+def is_yes(status: int, answer: dict[str, Any]) -> bool:
+    """Whether an answer says that the call was done."""
     # Some samples carry the status as a word; a "false" must not pass for true.
     return status < 300 and str(answer.get("status")).lower() == "true"
 
@@ -289,11 +290,13 @@ def _storable(value: Any) -> Any:
     return value
 
 
-def _text(value: object, limit: int) -> str:
+def text(value: object, limit: int) -> str:
+    """A text as PostgreSQL can hold it, cut at `limit`; empty for what is none."""
     return str(_storable(value))[:limit] if isinstance(value, str) else ""
 
 
-def _moment(value: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
+    """An instant with its zone, or None for anything else."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from namaskah.db import db
 from namaskah.wallet import ledger
+from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import SubjectUnknown
 from namaskah.wallet.refund_models import (
@@ -23,16 +24,17 @@ class UnknownRefund(SubjectUnknown):
 
 @dataclass(frozen=True)
 class Room:
-    """How much of a top-up may go back, in minor units. `left_minor` of the payment has not gone back yet;
-    `available_minor` the customer can spend; what is in neither is nobody's to send."""
+    """How much of a top-up may go back, in minor units. `left_minor` of the payment has not gone back yet, by us or by
+    its bank; `available_minor` the customer can spend; what is in neither is nobody's to send."""
 
     paid_minor: int
     refunded_minor: int
+    disputed_minor: int
     available_minor: int
 
     @property
     def left_minor(self) -> int:
-        return self.paid_minor - self.refunded_minor
+        return self.paid_minor - self.refunded_minor - self.disputed_minor
 
     @property
     def most_minor(self) -> int:
@@ -54,7 +56,10 @@ def room_of(top_up: TopUp) -> Room:
     counted = GatewayRefund.state.not_in(VOID_STATES)
     query = select(func.sum(GatewayRefund.amount_minor)).where(GatewayRefund.top_up_id == top_up.id, counted)
     refunded = int(db.session.scalar(query) or 0)
-    return Room(top_up.paid_minor or 0, refunded, ledger.balance(top_up.user_id).available_minor)
+    taken = Dispute.outcome.is_distinct_from("won")
+    asked_back = select(func.sum(Dispute.amount_minor)).where(Dispute.top_up_id == top_up.id, taken)
+    disputed = int(db.session.scalar(asked_back) or 0)
+    return Room(top_up.paid_minor or 0, refunded, disputed, ledger.balance(top_up.user_id).available_minor)
 
 
 def of_top_up(top_up: TopUp) -> Sequence[GatewayRefund]:

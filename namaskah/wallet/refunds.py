@@ -29,7 +29,7 @@ from namaskah.auth import audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction, violated
 from namaskah.errors import UserError
-from namaskah.wallet import invoices, ledger, refund_reading
+from namaskah.wallet import debts, invoices, ledger, refund_reading
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack_refunds import Refund
 from namaskah.wallet.refund_models import GatewayRefund, RefundStep
@@ -228,6 +228,9 @@ def _require_room(top_up: TopUp, amount_minor: int, reason: str, loss_minor: int
     room = refund_reading.room_of(top_up)
     if top_up.state != "paid":
         raise UserError(_("This top-up was not credited, so there is nothing of it to give back."), status=409)
+    if any(dispute.outcome is None for dispute in debts.disputes_of(top_up)):
+        problem = _("This payment is disputed at its bank, and the bank decides what goes back. Nothing was refunded.")
+        raise UserError(problem, status=409)
     if not 0 < amount_minor <= room.left_minor:
         raise UserError(_("That is more than is left of this payment. Nothing was refunded."), status=422)
     if not 0 <= loss_minor <= max(0, amount_minor - room.available_minor):

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from namaskah.auth import audit
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
-from namaskah.wallet import refund_reading, topups
+from namaskah.wallet import disputes, refund_reading, topups
 from namaskah.wallet.models import TopUp
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def note(reference: str, status: str) -> bool:
 
 def explains_reversal(top_up: TopUp) -> bool:
     """Whether something of ours is why a credited payment went back: then nobody needs to look at it."""
-    return refund_reading.processed_minor(top_up) == top_up.paid_minor
+    return disputes.was_taken_back(top_up) or refund_reading.processed_minor(top_up) == top_up.paid_minor
 
 
 def needs_a_person(top_up: TopUp) -> bool:

@@ -24,7 +24,8 @@ from namaskah.db import db
 from namaskah.filters import money_text
 from namaskah.money import parse_minor
 from namaskah.wallet import invoices, periods, refund_reading
-from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction
+from namaskah.wallet.dispute_models import Dispute
+from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction, TopUp
 from namaskah.wallet.periods import Span
 
 PAGE = 25
@@ -34,7 +35,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "all": (),
     "in": (
         *("top_up", "adjustment", "refund_to_source_begin", "refund_to_source_back"),
-        *("refund_to_source_return", "refund_to_source_late"),
+        *("refund_to_source_return", "refund_to_source_late", "dispute_won"),
     ),
     "bought": ("hold", "release", "refund"),
     "gifts": (),
@@ -84,6 +85,15 @@ GIFT_OVER = {
     "account deleted": _l("Gift: given up with the account"),
 }
 VOUCHER = re.compile("voucher:([0-9A-Z]{4})")  # the note of a gift that came by a code: its last four letters
+# What disputes do to a wallet; the reason of one that was won is "changed" when the bank wants another amount.
+DISPUTED = {
+    "dispute_open": _l("Payment disputed at its bank: set aside until that is decided"),
+    "dispute_won": _l("Dispute over, the payment stands: money back"),
+    "dispute_lost": _l("Dispute over: the bank took the payment back"),
+    "debt_paid": _l("Paid what was owed after a disputed payment"),
+    "debt_written_off": _l("What was owed after a disputed payment was given up"),
+}
+DISPUTE_CHANGED = _l("The bank disputes another amount: money back, and taken anew")
 
 
 @dataclass(frozen=True)
@@ -236,6 +246,7 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
     )
     paid = [ref for line in lines if line.kind == "top_up" and (ref := _id_of(line.reference, "top_up"))]
     receipts, fees = (invoices.receipt_numbers(paid), invoices.fees_borne(paid)) if paid else ({}, {})
+    disputed = disputed_payments(line.reference for line in lines)
     return [
         StatementRow(
             place=line.sequence,
@@ -245,7 +256,8 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             balance_after_minor=line.balance_after,
             activation_id=_id_of(line.reference, "activation"),
             top_up_reference=(top_up := _id_of(line.reference, "top_up"))
-            or refunded.get(_id_of(line.reference, "gateway_refund") or ""),
+            or refunded.get(_id_of(line.reference, "gateway_refund") or "")
+            or disputed.get(line.reference),
             receipt=receipts.get(top_up or ""),
             text=_with_fee(fees[top_up])
             if line.kind == "top_up" and top_up in fees
@@ -260,6 +272,19 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
 def _id_of(reference: str, kind: str) -> str | None:
     prefix, _colon, rest = reference.partition(":")
     return rest if prefix == kind else None
+
+
+def disputed_payments(references: Iterable[str]) -> dict[str, str]:
+    """Ledger reference of a dispute's movements → reference of the top-up that it is about."""
+    numbers = {each: _id_of(each, "dispute") for each in references}
+    ids = {each: number.partition(".")[0] for each, number in numbers.items() if number}
+    if not ids:
+        return {}
+    rows = db.session.execute(
+        select(Dispute.gateway_id, TopUp.reference).join(Dispute.top_up).where(Dispute.gateway_id.in_(ids.values()))
+    )
+    found = {row[0]: row[1] for row in rows}
+    return {each: found[number] for each, number in ids.items() if number in found}
 
 
 def _subjects(references: Iterable[str]) -> dict[str, str]:
@@ -307,6 +332,8 @@ def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
         return str(_("Not sent back after all: in your wallet again"))
     if kind in AFTER_SENDING_BACK:
         return str(AFTER_SENDING_BACK[kind])
+    if kind in DISPUTED:
+        return str(DISPUTE_CHANGED if note == "changed" else DISPUTED[kind])
     if kind == "hold":
         sentence = HELD[end]
     elif kind == "release":

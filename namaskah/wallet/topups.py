@@ -24,7 +24,7 @@ from namaskah import live, mail
 from namaskah.auth.models import User
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.errors import UserError
-from namaskah.wallet import invoices, ledger, quotes
+from namaskah.wallet import debts, invoices, ledger, quotes
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import (
     DuplicateReference,
@@ -291,15 +291,17 @@ def _difference(top_up: TopUp, payment: Payment, domain: str) -> str | None:
 def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     """State, ledger, receipt and mail in the open transaction that holds the top-up's lock: all of it or nothing.
 
-    The customer has what was chosen. What was paid on top for the gateway's fee meets, in our books, the fee that the
-    gateway says it took: the difference is the house's, either way.
+    The customer has what was chosen, less what is owed after a dispute. What was paid on top for the gateway's fee
+    meets, in our books, the fee that the gateway says it took: the difference is the house's, either way.
     """
     require_transaction()
     fees, reference = payment.fees_minor or 0, f"top_up:{top_up.reference}"
     credited = payment.amount_minor - top_up.surcharge_minor
+    debts.lock_owner(top_up.user_id)
     ledger.top_up(top_up.user_id, reference, credited, fees)
     if top_up.surcharge_minor:
         ledger.surcharge(reference, top_up.surcharge_minor)
+    debts.pay(top_up.user_id)
     top_up.state, top_up.paid_minor, top_up.fees_minor = "paid", payment.amount_minor, fees
     top_up.settled_at, top_up.check_at = now, None
     user = db.session.get_one(User, top_up.user_id)

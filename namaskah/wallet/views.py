@@ -12,7 +12,18 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, endings, invoices, promo, quotes, refund_reading, refund_words, statement, topups
+from namaskah.wallet import (
+    blueprint,
+    debts,
+    endings,
+    invoices,
+    promo,
+    quotes,
+    refund_reading,
+    refund_words,
+    statement,
+    topups,
+)
 from namaskah.wallet.forms import TopUpForm, VoucherForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -89,6 +100,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
         documents=invoices.documents_of(found),
         refunds=[(refund, refund_words.for_customer(refund)) for refund in sent_back],
         is_sent_back=found.paid_minor is not None and found.paid_minor == refund_reading.gone_minor(sent_back),
+        disputes=debts.disputes_of(found),
         support_email=current_app.config["SUPPORT_EMAIL"],
     )
     return page, 200, headers

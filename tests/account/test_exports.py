@@ -29,6 +29,8 @@ IN_THE_FILE = {
     "activations": "activations",
     "audit_events": "security",
     "buyer_details": "buyer",
+    "dispute_papers": "dispute-papers",
+    "disputes": "disputes",
     "email_changes": "new-address",
     "favourites": "favourites",
     "gateway_refunds": "refunds",

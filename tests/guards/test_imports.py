@@ -61,9 +61,11 @@ ROOMS: dict[str, set[str]] = {
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
     "wallet.paystack_refunds": {"wallet.paystack"},
+    "wallet.paystack_disputes": {"http", "wallet.paystack"},
     "wallet": {
-        "wallet.currencies", "wallet.fees", "wallet.paystack", "wallet.paystack_refunds", "auth", "auth.models",
-        "db", "errors", "filters", "jobs", "language", "limits", "live", "mail", "money", "papers", "spreadsheets",
+        "wallet.currencies", "wallet.fees", "wallet.paystack", "wallet.paystack_disputes", "wallet.paystack_refunds",
+        "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live", "mail", "money",
+        "papers", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
@@ -83,7 +85,10 @@ ROOMS: dict[str, set[str]] = {
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
-    "admin": {"auth", "auth.models", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
+    "admin": {
+        "auth", "auth.models", "db", "errors", "money", "numbers", "papers", "reconciliation", "wallet",
+        "wallet.paystack",
+    },
     "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
     "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "reconciliation", "wallet",
         "worker"},

@@ -18,6 +18,7 @@ from namaskah.extensions import csrf, redis
 from namaskah.numbers import activations
 from namaskah.numbers.models import Offer
 from namaskah.wallet import events, topups
+from namaskah.wallet.dispute_models import Dispute, DisputePaper
 from tests.support import log_in, make_receipt, make_user, make_vouchers
 
 RULES = {"public", "customer", "verified", "stepped up", "admin", "signed"}
@@ -162,6 +163,13 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/admin/top-ups/<reference>/explain"): "login 404 404 404 login 422",
     ("POST", "/admin/top-ups/<reference>/accept"): "login 404 404 404 login 422",
     ("POST", "/admin/top-ups/<reference>/close"): "login 404 404 404 login 422",
+    ("GET", "/admin/disputes"): "login 404 404 404 login 200",
+    ("GET", "/admin/disputes/<int:dispute_id>"): "login 404 404 404 login 200",
+    ("POST", "/admin/disputes/<int:dispute_id>/refresh"): "login 404 404 404 login 503",
+    ("GET", "/admin/disputes/<int:dispute_id>/evidence.pdf"): "login 404 404 404 login 200",
+    ("GET", "/admin/disputes/<int:dispute_id>/sent/<int:paper_id>.pdf"): "login 404 404 404 login 200",
+    ("POST", "/admin/disputes/<int:dispute_id>/answer"): "login 404 404 404 login 422",
+    ("POST", "/admin/disputes/<int:dispute_id>/write-off"): "login 404 404 404 login 422",
     ("GET", "/health/live"): ANYBODY,
     ("GET", "/live"): "401 500 500 500 401 500",
     ("POST", "/webhooks/paystack"): "401 401 401 401 401 401",
@@ -207,7 +215,10 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
         elsewhere = sessions.open_session(alice).session
         export = DataExport(user_id=alice.id, state="ready", content=b"zip", size=3, ended_at=func.now())
         db.session.add(export)
+    paper = _disputed(alice)
     values = {
+        "int:dispute_id": str(paper.dispute_id),
+        "int:paper_id": str(paper.id),
         "int:id": str(bought.id),
         "int:passkey_id": str(_factors_of(alice)),
         "int:session_id": str(elsewhere.id),
@@ -226,6 +237,21 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
     }
     cast = {"visitor": None, "carol": carol, "alice": alice, "bob": bob, "banned": _banned(app), "admin": admin}
     return Scene(app, cast, values)
+
+
+def _disputed(user: User) -> DisputePaper:
+    """A dispute of a payment of this user, decided for us before anything was booked, and a paper about it."""
+    top_up_id = make_receipt(user).top_up_id
+    dispute = Dispute(
+        gateway_id="1", top_up_id=top_up_id, user_id=user.id, state="resolved", outcome="won", resolved_at=func.now(),
+        currency="NGN", claimed_minor=1,
+    )  # fmt: skip
+    with transaction():
+        db.session.add(dispute)
+        db.session.flush()
+        paper = DisputePaper(dispute_id=dispute.id, user_id=user.id, content=b"%PDF", sha256="0" * 64)
+        db.session.add(paper)
+    return paper
 
 
 def _factors_of(user: User) -> int:

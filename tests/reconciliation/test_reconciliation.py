@@ -14,7 +14,7 @@ from namaskah.numbers import registry
 from namaskah.reconciliation import findings, runs
 from namaskah.reconciliation.models import Difference, Reconciliation
 from namaskah.sandbox import Sandbox
-from namaskah.wallet import ledger, paystack, refund_asking, refunds, reversals, topups
+from namaskah.wallet import disputes, ledger, paystack, refund_asking, refunds, reversals, topups
 from namaskah.wallet.models import TopUp
 from tests.numbers import shop
 from tests.support import Control, log_in
@@ -275,3 +275,12 @@ def test_the_command_prints_what_differs(app: Flask, alice: User, counter: Count
     done = app.test_cli_runner().invoke(args=["ledger", "reconcile"])
     assert done.exit_code == 1
     assert f"paystack {short.reference}: not_credited, 150000 there, 0 here (NGN)" in done.output
+
+
+def test_a_payment_that_a_dispute_took_back_is_no_difference(alice: User, counter: Counter) -> None:
+    top_up = topups.settle(paid(alice, counter).reference)
+    theirs = counter.world.disputes.open(top_up.reference)
+    counter.world.disputes.decide(theirs, "lost")
+    assert compare() == {("paystack", "reversed", top_up.reference)}
+    disputes.refresh(str(theirs.id))
+    assert compare() == set()

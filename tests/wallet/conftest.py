@@ -11,8 +11,10 @@ from namaskah.auth.models import User
 from namaskah.db import db
 from namaskah.sandbox import Sandbox
 from namaskah.wallet.checks import CHECKS
+from namaskah.wallet.models import TopUp
 from tests import support
 
+from .bank import Bank, paid_top_up
 from .counter import Counter
 
 _numbers = itertools.count(1)
@@ -47,3 +49,14 @@ def payer(new_user: Callable[[], User]) -> User:
 @pytest.fixture
 def counter(app: Flask, sandbox: Sandbox) -> Counter:
     return Counter(sandbox)
+
+
+@pytest.fixture
+def bank(counter: Counter) -> Bank:
+    return Bank(counter)
+
+
+@pytest.fixture
+def top_up(payer: User, counter: Counter) -> TopUp:
+    """Paid at the gateway and credited here."""
+    return paid_top_up(payer, counter)

@@ -10,6 +10,8 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.wallet import ledger, promo, vouchers
 from namaskah.wallet.checks import CHECKS
+from namaskah.wallet.dispute_booking import set_aside
+from namaskah.wallet.dispute_models import Dispute
 from tests.support import give, make_receipt, make_vouchers
 
 USER_ACCOUNT = "(SELECT id FROM ledger_accounts WHERE kind = 'user_available' AND user_id = :user)"
@@ -114,6 +116,12 @@ FAULTS = [
     ("G3", refund("1", "processed")),
     ("G3", refund("1", "failed")),
     ("G3", credit_note(2, "1", 0).replace("'refund'", "'RF-1'")),
+    ("D1", "UPDATE disputes SET amount_minor = amount_minor - 1"),
+    ("D2", "UPDATE disputes SET debt_minor = 1"),
+    ("D3", "UPDATE disputes SET state = 'resolved', outcome = 'won', resolved_at = now()"),
+    ("D3", "DELETE FROM disputes"),
+    ("D3", "UPDATE ledger_transactions SET kind = 'dispute_lost' WHERE kind = 'dispute_open'"),
+    ("D4", "UPDATE disputes SET claimed_minor = claimed_minor + 1, amount_minor = amount_minor + 1"),
 ]  # fmt: skip
 
 
@@ -140,6 +148,12 @@ def customer(funded: Callable[[int], User]) -> User:
     vouchers.redeem(user, code)
     give(user, 30, days=-1)
     promo.expire_due()
+    top_up = make_receipt(user).top_up
+    with transaction():
+        about = {"top_up_id": top_up.id, "user_id": user.id, "currency": "NGN", "claimed_minor": 250_000}
+        dispute = Dispute(gateway_id="7", state="pending", amount_minor=250_000, debt_minor=0, round=1, **about)
+        db.session.add(dispute)
+        set_aside(dispute)
     return user
 
 

@@ -157,7 +157,6 @@ def test_an_event_that_the_gateway_does_not_confirm_credits_nothing(opened: TopU
 @pytest.mark.parametrize(
     ("name", "outcome"),
     [
-        ("charge.dispute.create", "not_handled_here"),
         ("charge.failed", "not_handled_here"),
         ("something.new", "not_handled_here"),
     ],
