@@ -58,7 +58,7 @@ FAULTS = [
     ("I3", f"UPDATE ledger_accounts SET balance = balance + 1 WHERE id = {USER_ACCOUNT}"),
     ("I3s", "INSERT INTO ledger_snapshots (account_id, entry_id, balance)"
             " SELECT id, 9000000000, 7 FROM ledger_accounts WHERE kind = 'revenue'"),
-    ("I4", f"UPDATE ledger_entries SET sequence = 7 WHERE id = {ENTRY}"),
+    ("I4", f"UPDATE ledger_entries SET sequence = 99 WHERE id = {ENTRY}"),
     ("I4", f"UPDATE ledger_entries SET balance_after = 7 WHERE id = {ENTRY}"),
     ("I4", f"UPDATE ledger_accounts SET sequence = sequence + 1 WHERE id = {USER_ACCOUNT}"),
     ("I8", "DELETE FROM ledger_entries WHERE transaction_id IN"
@@ -135,7 +135,7 @@ def customer(funded: Callable[[int], User]) -> User:
         ledger.capture(user.id, "activation:1", 400)
     with transaction():
         ledger.refund(user.id, "activation:1", 400, "admin", "complaint")
-    make_receipt(user)
+    top_up = make_receipt(user).top_up
     give(user, 100)
     for verb in (
         lambda: ledger.hold(user.id, "activation:2", 150),
@@ -148,7 +148,6 @@ def customer(funded: Callable[[int], User]) -> User:
     vouchers.redeem(user, code)
     give(user, 30, days=-1)
     promo.expire_due()
-    top_up = make_receipt(user).top_up
     with transaction():
         about = {"top_up_id": top_up.id, "user_id": user.id, "currency": "NGN", "claimed_minor": 250_000}
         dispute = Dispute(gateway_id="7", state="pending", amount_minor=250_000, debt_minor=0, round=1, **about)
