@@ -12,7 +12,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from . import checkout, control, fivesim, handler_api, pages, paystack
+from . import card_charges, checkout, control, fivesim, handler_api, pages, paystack
 from .control import realistic
 from .mailbox import SmtpListener
 from .messages import parse_code
@@ -34,7 +34,7 @@ def create_app(world: World) -> Flask:
     app.json = IsoJson(app)
     app.extensions["sandbox"] = world
     app.url_map.strict_slashes = False
-    for module in (fivesim, handler_api, paystack, checkout, control, pages):
+    for module in (fivesim, handler_api, card_charges, paystack, checkout, control, pages):
         app.register_blueprint(module.bp)
     app.jinja_env.filters["usd"] = lambda micros: f"${micros / 1_000_000:,.4f}"
     app.jinja_env.filters["units"] = lambda subunits: f"{subunits / 100:,.2f}"

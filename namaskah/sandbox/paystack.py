@@ -16,26 +16,26 @@ from .world import world
 bp = Blueprint("paystack", __name__, url_prefix="/paystack")
 
 
-def _json(value: dict[str, Any], status: int = 200) -> Response:
+def answer(value: dict[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(value, ensure_ascii=False), status, mimetype="application/json")
 
 
-def _ok(message: str, data: Any, **more: Any) -> Response:
-    return _json({"status": True, "message": message, "data": data, **more})
+def ok(message: str, data: Any, **more: Any) -> Response:
+    return answer({"status": True, "message": message, "data": data, **more})
 
 
 def _rejected(rejection: Rejected) -> Response:
     kind = "validation_error" if rejection.status < 500 else "api_error"
     meta = {"nextStep": "Ensure that the values passed are valid and try again"}
     error = {"status": False, "message": rejection.message, "meta": meta, "type": kind, "code": rejection.code}
-    return _json(error, rejection.status)
+    return answer(error, rejection.status)
 
 
 def _bad_key() -> Response:
-    return _json({"status": False, "message": "Invalid key"}, 401)
+    return answer({"status": False, "message": "Invalid key"}, 401)
 
 
-def _serve(operation: str, work: Callable[[], Response]) -> Response:
+def serve(operation: str, work: Callable[[], Response]) -> Response:
     here = world()
 
     def checked() -> Response:
@@ -47,13 +47,13 @@ def _serve(operation: str, work: Callable[[], Response]) -> Response:
         except Rejected as rejection:
             return _rejected(rejection)
 
-    too_many = _json({"status": False, "message": "Too many requests"}, 429)
+    too_many = answer({"status": False, "message": "Too many requests"}, 429)
     return here.serve("paystack", operation, checked, {"bad_key": _bad_key(), "rate_limited": too_many})
 
 
 @bp.post("/transaction/initialize")
 def initialize() -> Response:
-    return _serve("initialize", _initialize)
+    return serve("initialize", _initialize)
 
 
 def _initialize() -> Response:
@@ -69,12 +69,12 @@ def _initialize() -> Response:
         "access_code": transaction.access_code,
         "reference": transaction.reference,
     }
-    return _ok("Authorization URL created", told)
+    return ok("Authorization URL created", told)
 
 
 @bp.get("/transaction/verify/<reference>")
 def verify(reference: str) -> Response:
-    return _serve("verify", lambda: _verify(reference))
+    return serve("verify", lambda: _verify(reference))
 
 
 def _verify(reference: str) -> Response:
@@ -83,12 +83,12 @@ def _verify(reference: str) -> Response:
     transaction = till.find(reference)
     if transaction is None:
         raise Rejected("Transaction reference not found", "transaction_not_found", 404)
-    return _ok("Verification successful", verify_data(transaction, till.domain))
+    return ok("Verification successful", verify_data(transaction, till.domain))
 
 
 @bp.get("/transaction")
 def listing() -> Response:
-    return _serve("list", _listing)
+    return serve("list", _listing)
 
 
 def _is_wanted(transaction: Transaction) -> bool:
@@ -121,12 +121,12 @@ def _listing() -> Response:
         meta = {"total": len(rows), "total_volume": volume, "skipped": begin, "perPage": size}
         meta |= {"page": page, "pageCount": pages}
     data = [verify_data(t, till.domain) for t in rows[begin : begin + size]]
-    return _ok("Transactions retrieved", data, meta=meta)
+    return ok("Transactions retrieved", data, meta=meta)
 
 
 @bp.get("/transaction/<transaction_id>")
 def fetch(transaction_id: str) -> Response:
-    return _serve("verify", lambda: _fetch(transaction_id))
+    return serve("verify", lambda: _fetch(transaction_id))
 
 
 def _fetch(transaction_id: str) -> Response:
@@ -136,9 +136,9 @@ def _fetch(transaction_id: str) -> Response:
     found = next((t for t in till.transactions() if t.id == int(transaction_id)), None)
     if found is None:
         raise Rejected("Transaction not found", "transaction_not_found", 404)
-    return _ok("Transaction retrieved", verify_data(found, till.domain))
+    return ok("Transaction retrieved", verify_data(found, till.domain))
 
 
 @bp.route("/<path:unknown>", methods=["GET", "POST", "PUT", "DELETE"])
 def unknown(unknown: str) -> Response:
-    return _json({"status": False, "message": "Endpoint not found"}, 404)
+    return answer({"status": False, "message": "Endpoint not found"}, 404)

@@ -10,6 +10,7 @@ from typing import cast
 from flask import Response, current_app
 
 from .books import Account
+from .cards import Cards
 from .catalogue import PROVIDERS, shelf
 from .dials import Dials
 from .faults import Calls, Faults, Reset
@@ -70,6 +71,7 @@ class World:
         numbering = Numbering()
         self.accounts = {p: Account(shelf(p), self.journal, self.dials, numbering) for p in PROVIDERS}
         self.till = Till(self.journal, config.paystack_secret_key)
+        self.cards = Cards(self.journal)
         self.webhooks = Webhooks(config, self.till, self.faults)
         for provider in ("smsactivate", "herosms"):
             self.accounts[provider].on_sms = self.webhooks.sms_notifier(provider)
@@ -80,6 +82,7 @@ class World:
         for account in self.accounts.values():
             account.reset()
         self.till.reset()
+        self.cards.reset()
         self.mailbox.reset()
         self.calls.reset()
         self.dials.reset(self.config.auto_sms_seconds)
