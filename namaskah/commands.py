@@ -21,8 +21,8 @@ from namaskah.db import db, transaction
 from namaskah.numbers import checks as number_checks
 from namaskah.numbers import pricelists, registry
 from namaskah.reconciliation import findings, runs
+from namaskah.wallet import cards, ledger
 from namaskah.wallet import checks as wallet_checks
-from namaskah.wallet import ledger
 
 catalogue = AppGroup("catalogue", help="Services, countries and the providers' price lists.")
 ledger_group = AppGroup("ledger", help="The double-entry ledger.")
@@ -126,8 +126,9 @@ def reset_second_factor(email: str, reason: str) -> None:
 
 @account.command("reencrypt")
 def reencrypt() -> None:
-    """After a change of SECRET_KEY: bring the seeds of authenticator apps under the new one."""
+    """After a change of SECRET_KEY: bring the seeds of authenticator apps and the codes of cards under the new one."""
     click.echo(f"{totp.reencrypt()} seeds are under the newest key now.")
+    click.echo(f"{cards.reencrypt()} codes of cards are under the newest key now.")
 
 
 @account.command("deletions")

@@ -22,7 +22,7 @@ from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import runs
-from namaskah.wallet import events, house, invoices, topups
+from namaskah.wallet import auto_topups, card_deactivations, events, house, invoices, low_balance, topups
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ SCHEDULE = (
     Every(10, settling.sweep_due),
     Every(10, pricelists.sync_due),
     Every(10, topups.sweep_due),
+    Every(5, auto_topups.charge_due),
+    Every(10, card_deactivations.deactivate_due),
+    Every(10, low_balance.tell_due),
     Every(60, invoices.issue_missing_due),
     Every(600, house.take_snapshots_due),
     Every(600, sessions.end_old_due),

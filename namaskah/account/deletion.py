@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
+from sqlalchemy.sql import ColumnElement
 
 from namaskah import mail
 from namaskah.account import erasing
@@ -56,13 +57,18 @@ class Standing:
 def standing(user: User) -> Standing:
     """How an account stands now. A number whose code has come is in nobody's way: it is paid and can be ended."""
     waiting = select(Activation).where(Activation.user_id == user.id, Activation.state.in_(HOLDING))
-    pending = select(TopUp).where(TopUp.user_id == user.id, TopUp.state == "pending")
+    pending = select(TopUp).where(TopUp.user_id == user.id, or_(TopUp.state == "pending", is_being_charged()))
     return Standing(
         ledger.balance(user.id).available_minor,
         db.session.scalars(waiting.order_by(Activation.id)).all(),
         db.session.scalars(pending.order_by(TopUp.id)).all(),
         user.is_admin,
     )
+
+
+def is_being_charged() -> ColumnElement[bool]:
+    """A kept card's payment on its way to the bank: unlike a checkout, it goes on without its payer."""
+    return and_(TopUp.state == "opened", TopUp.origin != "checkout", TopUp.checkout_url.is_(None))
 
 
 def delete(user: User, given_up_minor: int) -> None:

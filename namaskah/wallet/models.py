@@ -139,6 +139,9 @@ class LedgerSnapshot(Base):
     taken_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
+# Paid on the gateway's page, with a kept card at a press, or with one by itself.
+TOP_UP_ORIGINS = ("checkout", "card", "auto")
+AUTO_UNDER_WAY = "origin = 'auto' AND state IN ('opened', 'pending') AND checkout_url IS NULL"
 TOP_UP_STATES = ("opened", "pending", "paid", "failed", "abandoned", "expired", "mismatch")
 
 
@@ -153,6 +156,10 @@ class TopUp(Base):
         CheckConstraint("(state = 'paid') = (paid_minor IS NOT NULL)", name="paid"),
         Index("ix_top_ups_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_top_ups_user_id_id", "user_id", "id"),
+        CheckConstraint(one_of("origin", TOP_UP_ORIGINS), name="origin"),
+        # At most one of them at a time is charged by itself. One that waits for a person is not under way.
+        Index("uq_top_ups_auto_under_way", "user_id", unique=True, postgresql_where=text(AUTO_UNDER_WAY)),
+        Index("ix_top_ups_card_id", "card_id", postgresql_where=text("card_id IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -171,6 +178,9 @@ class TopUp(Base):
     check_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # next time the sweep asks Paystack
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    origin: Mapped[str] = mapped_column(String(16), server_default="checkout")
+    keep_card: Mapped[bool] = mapped_column(server_default=text("false"))  # the payer asked for it
+    card_id: Mapped[int | None] = mapped_column(ForeignKey("saved_cards.id", ondelete="SET NULL"))  # what is charged
 
 
 class GatewayEvent(Base):

@@ -17,7 +17,7 @@ from sqlalchemy import Row, select
 from namaskah.db import db
 from namaskah.money import parse_minor
 from namaskah.wallet import invoices, periods
-from namaskah.wallet.models import LedgerEntry, LedgerTransaction
+from namaskah.wallet.models import LedgerEntry, LedgerTransaction, TopUp
 from namaskah.wallet.periods import Span
 
 PAGE = 25
@@ -53,6 +53,10 @@ RELEASED = {
 }
 MONEY_BACK = _l("%(what)s: money back")
 REFUNDED = _l("%(what)s: refunded")
+
+
+TOP_UP = _l("Top-up")
+TOPPED_UP = {"card": _l("Top-up with a kept card"), "auto": _l("Automatic top-up")}
 
 
 @dataclass(frozen=True)
@@ -177,9 +181,8 @@ def _has(row: StatementRow, words: str) -> bool:
 def _rows(lines: list[Line]) -> list[StatementRow]:
     subjects = _subjects({line.reference for line in lines})
     ends = _ends({line.reference for line in lines if line.kind == "hold"})
-    receipts = invoices.receipt_numbers(
-        reference for line in lines if line.kind == "top_up" and (reference := _id_of(line.reference, "top_up"))
-    )
+    topped = [found for line in lines if line.kind == "top_up" and (found := _id_of(line.reference, "top_up"))]
+    receipts, origins = invoices.receipt_numbers(topped), _origins(topped)
     return [
         StatementRow(
             place=line.sequence,
@@ -190,7 +193,12 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             activation_id=_id_of(line.reference, "activation"),
             top_up_reference=(top_up := _id_of(line.reference, "top_up")),
             receipt=receipts.get(top_up or ""),
-            text=_sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note),
+            text=_sentence(
+                line.kind,
+                subjects.get(line.reference, ""),
+                origins.get(top_up or "") or ends.get(line.reference),
+                line.note,
+            ),
         )
         for line in lines
     ]
@@ -224,10 +232,17 @@ def _ends(references: set[str]) -> dict[str, str]:
     return {row.reference: row.kind for row in rows}
 
 
+def _origins(references: list[str]) -> dict[str, str]:
+    """How top-ups were paid: "checkout", "card" or "auto"."""
+    rows = db.session.execute(select(TopUp.reference, TopUp.origin).where(TopUp.reference.in_(references)))
+    return {row.reference: row.origin for row in rows} if references else {}
+
+
 def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
-    """One line in the reader's language. A release carries why it came as its note; an adjustment its reason."""
+    """One line in the reader's language. `end` is how a hold ended or a top-up was paid. A release carries why it came
+    as its note; an adjustment its reason."""
     if kind == "top_up":
-        return str(_("Top-up"))
+        return str(TOPPED_UP.get(end or "", TOP_UP))
     if kind == "adjustment":
         return str(_("Correction: %(reason)s", reason=note))
     if kind == "hold":
