@@ -152,7 +152,7 @@ def _reason_to_stop(wish: AutoTopUp) -> str | None:
 
 def _charged_today(user_id: int) -> tuple[int, int]:
     """How many automatic top-ups of the last 24 hours took money or still may, and their sum. Under the wish's lock."""
-    may_have_taken = or_(TopUp.state != "failed", TopUp.gateway_status == topups.NOT_OPENED)
+    may_have_taken = or_(TopUp.state != "failed", TopUp.gateway_status == auto_wishes.NOT_OPENED)
     wanted = select(func.count(), func.coalesce(func.sum(TopUp.amount_minor), 0)).where(
         and_(TopUp.user_id == user_id, TopUp.origin == "auto", TopUp.created_at > func.now() - DAY, may_have_taken)
     )

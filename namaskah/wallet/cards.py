@@ -6,6 +6,7 @@ card_charges, having Paystack forget one in card_deactivations.
 
 import hashlib
 from contextlib import suppress
+from typing import Any
 
 from flask_babel import gettext as _
 from sqlalchemy import delete, func, select
@@ -108,19 +109,23 @@ def forget_all(user_id: int) -> None:
 
 def reencrypt() -> int:
     """Bring the codes of all cards under the newest key; returns how many were under an older one. Repeatable."""
-    moved = 0
-    for model in (SavedCard, CardDeactivation):
-        sealed = model.authorization_code
-        is_old = func.substr(sealed, 1, encryption.NAME_BYTES) != encryption.newest_name()
-        for row_id in db.session.scalars(select(model.id).where(sealed.is_not(None), is_old)).all():
-            with transaction():
-                row = db.session.get(model, row_id, with_for_update=True, populate_existing=True)
-                if row is not None and row.authorization_code is not None:
-                    context = _context(row.user_id) if isinstance(row, SavedCard) else DEACTIVATION
-                    plain = encryption.decrypt(row.authorization_code, context)
-                    row.authorization_code = encryption.encrypt(plain, context)
-                    moved += 1
-    return moved
+    return sum(_reencrypt(model, row_id) for model in (SavedCard, CardDeactivation) for row_id in _under_older(model))
+
+
+def _under_older(model: type[SavedCard] | type[CardDeactivation]) -> list[int]:
+    sealed: Any = model.authorization_code
+    is_old = func.substr(sealed, 1, encryption.NAME_BYTES) != encryption.newest_name()
+    return list(db.session.scalars(select(model.id).where(sealed.is_not(None), is_old)))
+
+
+def _reencrypt(model: type[SavedCard] | type[CardDeactivation], row_id: int) -> bool:
+    with transaction():
+        row: Any = db.session.get(model, row_id, with_for_update=True, populate_existing=True)
+        if row is None or row.authorization_code is None:
+            return False
+        context = _context(row.user_id) if isinstance(row, SavedCard) else DEACTIVATION
+        row.authorization_code = encryption.encrypt(encryption.decrypt(row.authorization_code, context), context)
+    return True
 
 
 def _find(user_id: int, card_id: int, *, lock: bool = False) -> SavedCard | None:

@@ -12,7 +12,8 @@ from namaskah import limits
 from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
-from namaskah.wallet import blueprint, invoices, statement, topups
+from namaskah.wallet import blueprint, cards, invoices, statement, topups
+from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.forms import TopUpForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -26,7 +27,7 @@ RECENT = 8
 @blueprint.get("/wallet")
 @customer
 def show() -> ResponseReturnValue:
-    return _wallet_page(TopUpForm(), _presets()[:2][-1:])
+    return _wallet_page(TopUpForm(), presets()[:2][-1:])
 
 
 @blueprint.post("/wallet/top-up")
@@ -34,11 +35,11 @@ def show() -> ResponseReturnValue:
 @limits.limit("top up", limits.account)
 def top_up() -> ResponseReturnValue:
     form = TopUpForm()
-    chosen = [amount for amount in _presets() if str(amount) == form.preset.data]
+    chosen = [amount for amount in presets() if str(amount) == form.preset.data]
     if not form.validate():
         return _wallet_page(form, chosen), 422
     try:
-        opened = topups.open_top_up(me(), form.amount_minor, form.key.data or "")
+        opened = topups.open_top_up(me(), form.amount_minor, form.key.data or "", keep_card=form.keep_card.data)
     except topups.KeyUsed as error:
         form.amount.errors = [error.message]
         form.key.data = new_key()
@@ -75,6 +76,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
     page = render_template(
         "wallet/top_up.html",
         top_up=found,
+        card=_card_of(found),
         documents=invoices.documents_of(found),
         support_email=current_app.config["SUPPORT_EMAIL"],
     )
@@ -88,7 +90,7 @@ def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
     return render_template(
         "wallet/show.html",
         form=form,
-        presets=_presets(),
+        presets=presets(),
         preset=next(iter(chosen), None),
         sign=SIGNS[config["WALLET_CURRENCY"]],
         minimum_minor=config["TOP_UP_MIN_MINOR"],
@@ -98,7 +100,7 @@ def _wallet_page(form: TopUpForm, chosen: list[int]) -> str:
     )
 
 
-def _presets() -> list[int]:
+def presets() -> list[int]:
     """The round amounts that the limits allow."""
     config = current_app.config
     return [amount for amount in PRESETS if config["TOP_UP_MIN_MINOR"] <= amount <= config["TOP_UP_MAX_MINOR"]]
@@ -112,7 +114,14 @@ def _own_top_up(reference: str) -> TopUp:
     return found or abort(404)
 
 
+def _card_of(found: TopUp) -> str:
+    """The kept card it is charged to, as people know it; nothing for a checkout."""
+    card = db.session.get(SavedCard, found.card_id) if found.card_id else None
+    return cards.name(card) if card else ""
+
+
 def _is_payable(found: TopUp) -> bool:
+    """At an address of the gateway: its checkout, or where the bank waits for the cardholder."""
     return found.state == "opened" and found.checkout_url is not None
 
 

@@ -57,8 +57,10 @@ ROOMS: dict[str, set[str]] = {
     # the product, lowest first
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
+    "wallet.paystack_cards": {"wallet.paystack"},
     "wallet": {
-        "wallet.paystack", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live",
+        "wallet.paystack", "wallet.paystack_cards",
+        "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live",
         "mail", "money", "papers", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
@@ -99,6 +101,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "*/models.py": ("flask", "namaskah.db.db", "namaskah.db.transaction", "requests", "urllib3", "redis", "psycopg2"),
     "*/checks.py": ("flask", "namaskah.db"),
     "providers/*": ("flask", "flask_babel", "sqlalchemy", "urllib3", "namaskah.db"),
+    "wallet/paystack_cards.py": ("flask", "flask_babel", "sqlalchemy", "urllib3", "namaskah.db"),
     "wallet/paystack.py": ("flask", "flask_babel", "sqlalchemy", "urllib3", "namaskah.db"),
 }
 
