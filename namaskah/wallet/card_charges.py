@@ -61,7 +61,7 @@ def charge(reference: str) -> TopUp:
     paystack, top_up = gateway(), topups.get_top_up(reference)
     try:
         card = cards.get(top_up.user_id, top_up.card_id or 0)
-        code, email = cards.code_of(card), str(card.email)
+        what = (cards.code_of(card), str(card.email), top_up.amount_minor, top_up.currency)
     except (cards.CardGone, encryption.Unreadable):
         log.warning("top-up %s: its card can be charged no more", reference)
         return topups.give_up(reference, CARD_REFUSED, "the card is not kept any more")
@@ -69,7 +69,7 @@ def charge(reference: str) -> TopUp:
     is_first = True
     for deadline in DEADLINES:
         try:
-            address = paystack.charge(reference, code, email, top_up.amount_minor, top_up.currency, deadline)
+            address = paystack.charge(reference, *what, deadline)
         except GatewayDown as error:
             log.warning("top-up %s: the charge got no clear answer (%s)", reference, error)
             is_first = False

@@ -27,13 +27,16 @@ from tests.support import Installation, installation, wait_until
 IN_THE_FILE = {
     "activations": "activations",
     "audit_events": "security",
+    "auto_top_ups": "auto-top-up",
     "buyer_details": "buyer",
     "email_changes": "new-address",
     "favourites": "favourites",
     "invoices": "receipts",
     "ledger_accounts": "statement",
+    "low_balance_letters": "low-balance",
     "passkeys": "passkeys",
     "policy_acceptances": "rules",
+    "saved_cards": "cards",
     "sessions": "devices",
     "top_ups": "top-ups",
 }
