@@ -45,7 +45,7 @@ SCHEDULE = (
     Every(10, settling.sweep_due),
     Every(10, pricelists.sync_due),
     Every(10, topups.sweep_due),
-    Every(5, auto_topups.charge_due),
+    Every(5, auto_topups.charge_due, threads=2),  # a bank may take its seconds
     Every(10, card_deactivations.deactivate_due),
     Every(10, low_balance.tell_due),
     Every(60, invoices.issue_missing_due),

@@ -1,7 +1,7 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
-Numbered as in the project's list of money invariants, R for receipts; those about activations stand with the
-activations.
+Numbered as in the project's list of money invariants, R for receipts, C for cards; those about activations stand
+with the activations.
 """
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
@@ -145,6 +145,17 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         HAVING sum(c.total_minor) > r.total_minor OR sum(c.tax_minor) > r.tax_minor
             OR sum(c.total_minor) = r.total_minor AND sum(c.tax_minor) <> r.tax_minor
             OR bool_or((c.top_up_id, c.user_id, c.currency) IS DISTINCT FROM (r.top_up_id, r.user_id, r.currency))
+        """,
+    ),
+    (
+        "C1",
+        "a card that is charged is its payer's own, and charged by itself only while it is kept",
+        """
+        SELECT w.user_id, w.card_id, NULL AS reference FROM auto_top_ups w LEFT JOIN saved_cards c ON c.id = w.card_id
+         WHERE w.is_on AND (c.user_id IS DISTINCT FROM w.user_id OR c.removed_at IS NOT NULL)
+         UNION ALL
+        SELECT t.user_id, t.card_id, t.reference FROM top_ups t JOIN saved_cards c ON c.id = t.card_id
+         WHERE c.user_id <> t.user_id
         """,
     ),
 )

@@ -70,6 +70,11 @@ FAULTS = [
     ("R2", "INSERT INTO receipts_due SELECT id FROM top_ups WHERE state = 'paid'"),
     ("R3", credit_note(2, "total_minor + 1", 0)),
     ("R3", credit_note(2, "1", 1)),
+    ("C1", "INSERT INTO auto_top_ups (user_id, is_on, currency, below_minor, amount_minor, day_limit_minor, card_id)"
+           " VALUES (:user, true, 'NGN', 1, 1, 1, 1)"),
+    ("C1", "INSERT INTO saved_cards (user_id, authorization_code, email, signature, brand, last4, exp_month, exp_year)"
+           " VALUES (0, '', '', '', '', '', 1, 2030);"
+           "UPDATE top_ups SET card_id = (SELECT id FROM saved_cards WHERE user_id = 0)"),
 ]  # fmt: skip
 
 
