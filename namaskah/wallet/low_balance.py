@@ -11,6 +11,7 @@ from sqlalchemy.sql import ColumnElement
 from namaskah import mail
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
+from namaskah.wallet import ledger
 from namaskah.wallet.card_models import AutoTopUp, LowBalanceLetter
 from namaskah.wallet.models import LedgerAccount
 
@@ -24,12 +25,17 @@ def threshold(user_id: int) -> int | None:
 
 
 def set_threshold(user_id: int, below_minor: int | None) -> None:
-    """Tell this customer from now on when less than that can be spent, or (None) no more."""
+    """Tell this customer from now on when less than that can be spent, or (None) no more. Who has less already knows:
+    the first letter comes when it falls below the next time."""
     with transaction():
         if below_minor is None:
             db.session.execute(delete(LowBalanceLetter).where(LowBalanceLetter.user_id == user_id))
             return
-        values = {"below_minor": below_minor, "currency": current_app.config["WALLET_CURRENCY"], "is_told": False}
+        values = {
+            "below_minor": below_minor,
+            "currency": current_app.config["WALLET_CURRENCY"],
+            "is_told": ledger.balance(user_id).available_minor < below_minor,
+        }
         insert = pg_insert(LowBalanceLetter).values(user_id=user_id, **values)
         db.session.execute(insert.on_conflict_do_update(index_elements=["user_id"], set_=values))
 

@@ -18,6 +18,9 @@ from namaskah.wallet.paystack import (
     Paystack,
 )
 
+# In refusals about our key or our account at the gateway, which may come as 400 too.
+ABOUT_US = ("invalid key", "integration", "merchant")
+
 
 class CardRefused(GatewayRefused):
     """The gateway will not charge this card at all: it knows the code no more, or not with this e-mail. A definite no,
@@ -123,8 +126,8 @@ def _refusal(status: int, answer: dict[str, Any]) -> GatewayRefused:
     reason = _word(answer.get("message"), 200) or f"HTTP {status}"
     if "duplicate" in reason.lower():
         return DuplicateReference(reason)
-    # 401 and 403 are about our key or our account at the gateway.
-    return (CardRefused if status in (400, 404, 422) else GatewayRefused)(reason)
+    is_about_us = status not in (400, 404, 422) or any(word in reason.lower() for word in ABOUT_US)
+    return (GatewayRefused if is_about_us else CardRefused)(reason)
 
 
 def _word(value: object, limit: int = 100) -> str:

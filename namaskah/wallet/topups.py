@@ -175,7 +175,7 @@ def ask_cardholder(reference: str, address: str) -> TopUp:
     that, though it may still be paid there."""
     with transaction():
         top_up = _lock(reference)
-        if (before := top_up.state) == "opened":
+        if (before := top_up.state) in ("opened", "pending"):
             top_up.checkout_url = address
             if top_up.origin == "auto":
                 top_up.state = "abandoned"

@@ -34,6 +34,16 @@ def test_one_letter_each_time_it_falls_below(told: User) -> None:
     assert (low_balance.tell_due(), len(letters(told))) == (1, 2)
 
 
+def test_who_has_less_already_is_written_to_the_next_time(told: User) -> None:
+    low_balance.set_threshold(told.id, 4 * BELOW)
+    assert (low_balance.tell_due(), letters(told)) == (0, [])
+    turn_up(told, BELOW)
+    low_balance.tell_due()
+    spend_to(told, 0)
+    low_balance.tell_due()
+    assert len(letters(told)) == 1
+
+
 def test_who_does_not_want_it_any_more_gets_none(told: User) -> None:
     low_balance.set_threshold(told.id, None)
     spend_to(told, 0)
