@@ -57,7 +57,7 @@ class Standing:
 def standing(user: User) -> Standing:
     """How an account stands now. A number whose code has come is in nobody's way: it is paid and can be ended."""
     waiting = select(Activation).where(Activation.user_id == user.id, Activation.state.in_(HOLDING))
-    pending = select(TopUp).where(TopUp.user_id == user.id, or_(TopUp.state == "pending", is_being_charged()))
+    pending = select(TopUp).where(TopUp.user_id == user.id, or_(TopUp.state == "pending", _is_being_charged()))
     return Standing(
         ledger.balance(user.id).available_minor,
         db.session.scalars(waiting.order_by(Activation.id)).all(),
@@ -66,7 +66,7 @@ def standing(user: User) -> Standing:
     )
 
 
-def is_being_charged() -> ColumnElement[bool]:
+def _is_being_charged() -> ColumnElement[bool]:
     """A kept card's payment on its way to the bank: unlike a checkout, it goes on without its payer."""
     return and_(TopUp.state == "opened", TopUp.origin != "checkout", TopUp.checkout_url.is_(None))
 

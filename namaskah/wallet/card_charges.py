@@ -59,6 +59,8 @@ def charge(reference: str) -> TopUp:
     Raises GatewayRefused when the gateway will not speak with us (a wrong key): that is no word about the card.
     """
     paystack, top_up = gateway(), topups.get_top_up(reference)
+    if top_up.state != "opened":
+        return top_up  # given up or settled since: another one may be under way in its place
     try:
         card = cards.get(top_up.user_id, top_up.card_id or 0)
         what = (cards.code_of(card), str(card.email), top_up.amount_minor, top_up.currency)

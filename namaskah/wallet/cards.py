@@ -78,8 +78,9 @@ def keep(user_id: int, payment: Payment) -> bool:
         SavedCard.user_id == user_id, SavedCard.signature == card.signature, SavedCard.removed_at.is_(None)
     )
     before = db.session.scalar(mine.with_for_update(key_share=True).execution_options(populate_existing=True))
-    if before is not None and (old := code_of(before)) != card.code:
-        _have_forgotten(old)
+    with suppress(encryption.Unreadable):  # a lost key must not stand in the way of the credit
+        if before is not None and (old := code_of(before)) != card.code:
+            _have_forgotten(old)
     db.session.execute(delete(CardDeactivation).where(CardDeactivation.code_digest == _digest(card.code)))
     _write(user_id, card)
     if before is None:

@@ -238,6 +238,23 @@ def test_a_new_code_of_the_same_card_takes_the_place_of_the_old_one(
     assert pay(payer, again).state == "paid"
 
 
+def test_a_lost_key_stands_in_the_way_of_no_credit(card: SavedCard, payer: User, counter: Counter) -> None:
+    with transaction():
+        db.session.execute(text("UPDATE saved_cards SET authorization_code = 'unreadable'"))
+    assert pay(payer, card).gateway_status == "card_refused"
+    assert cards.code_of(kept_card(payer, counter)) == counter.world.cards.authorize(payer.email).code
+    assert available(payer) == 2 * AMOUNT
+
+
+def test_what_was_given_up_meanwhile_is_not_charged_any_more(card: SavedCard, payer: User, counter: Counter) -> None:
+    counter.breaks("*", "error_500", times=3)
+    slow = pay(payer, card)
+    aged(slow.reference, "6 minutes")
+    assert topups.settle(slow.reference).state == "failed"
+    assert card_charges.charge(slow.reference).state == "failed"
+    assert charged(counter) == 0
+
+
 def test_codes_come_under_the_newest_key(
     app: Flask, card: SavedCard, payer: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
