@@ -36,12 +36,14 @@ def ending(top_up: TopUp, is_leaving: bool = False) -> Ending:
         return _mismatch(top_up) if top_up.state == "mismatch" else _closed(top_up)
     if top_up.gateway_status == CARD_REFUSED:
         verdict = _("Paystack can't charge this card any more.")
-        advice = _("Nothing was taken and your wallet is as it was. Remove the card, and pay on Paystack's page with it or"
-                   " with another one.")  # fmt: skip
+        advice = _("Nothing was taken and your wallet is as it was. Remove the card, and pay on Paystack's page with it"
+                   " or with another one.")  # fmt: skip
         return Ending(_l("Failed"), "bad", verdict, advice, "retry")
     if top_up.gateway_status == NOT_OPENED:
         return _not_opened(top_up)
-    if top_up.origin != "checkout" and top_up.state in ("opened", "pending", "abandoned"):
+    if top_up.origin != "checkout" and (
+        top_up.state in ("opened", "abandoned") or (top_up.state == "pending" and top_up.checkout_url)
+    ):
         return _by_card(top_up)
     if top_up.gateway_status == "reversed":
         return Ending(
@@ -120,8 +122,8 @@ def _by_card(top_up: TopUp) -> Ending:
         )
         return Ending(_l("Not paid yet"), "info", _("Your bank wants you to confirm this payment."), advice, "pay")
     if top_up.state == "abandoned":
-        advice = _("Nothing was credited, and nothing is owed. If you did pay, it still finds its way into your wallet by"
-                   " itself.")  # fmt: skip
+        advice = _("Nothing was credited, and nothing is owed. If you did pay, it still finds its way into your wallet"
+                   " by itself.")  # fmt: skip
         return Ending(_l("Not paid"), "", _("This payment was not finished."), advice, "retry")
     advice = _("We ask again and again. If the money was taken, it comes into your wallet by itself; if not, this page"
                " says so within minutes. Wait for that before you pay once more.")  # fmt: skip

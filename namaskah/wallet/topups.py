@@ -122,12 +122,22 @@ def record(user_id: int, amount_minor: int, key: str, **more: Any) -> tuple[TopU
     Needs an open transaction. Raises KeyUsed when the key came with other content.
     """
     require_transaction()
-    opened = db.session.scalar(
+    known = select(TopUp).filter_by(key=key).execution_options(populate_existing=True)
+    # Looked for first: inserting the same key would wait for whoever settles that row, and who may wait for us.
+    top_up = db.session.scalar(known)
+    opened = None if top_up else _insert(user_id=user_id, amount_minor=amount_minor, key=key, **more)
+    top_up = top_up or opened or db.session.scalars(known).one()
+    if (top_up.user_id, top_up.amount_minor, top_up.card_id) != (user_id, amount_minor, more.get("card_id")):
+        raise KeyUsed(_("This form was sent before, with another amount. Look at it once more and send it again."))
+    return top_up, opened is not None
+
+
+def _insert(amount_minor: int, **more: Any) -> TopUp | None:
+    """A new top-up; None when its key came in at the same moment from elsewhere."""
+    return db.session.scalar(
         pg_insert(TopUp)
         .values(
             reference=f"NK-{secrets.token_hex(10)}",
-            user_id=user_id,
-            key=key,
             amount_minor=amount_minor,
             surcharge_minor=quotes.quote(amount_minor).surcharge_minor,
             currency=current_app.config["WALLET_CURRENCY"],
@@ -137,10 +147,6 @@ def record(user_id: int, amount_minor: int, key: str, **more: Any) -> tuple[TopU
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(TopUp)
     )
-    top_up = opened or db.session.scalars(select(TopUp).filter_by(key=key)).one()
-    if (top_up.user_id, top_up.amount_minor, top_up.card_id) != (user_id, amount_minor, more.get("card_id")):
-        raise KeyUsed(_("This form was sent before, with another amount. Look at it once more and send it again."))
-    return top_up, opened is not None
 
 
 def settle(reference: str) -> TopUp:

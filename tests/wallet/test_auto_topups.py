@@ -5,15 +5,18 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction, violated
 from namaskah.errors import UserError
-from namaskah.wallet import auto_topups, auto_wishes, card_charges, cards, ledger, statement, topups
+from namaskah.wallet import auto_topups, auto_wishes, card_charges, cards, debts, ledger, statement, topups
 from namaskah.wallet.card_models import SavedCard
-from namaskah.wallet.models import LedgerAccount, TopUp
+from namaskah.wallet.dispute_booking import set_aside
+from namaskah.wallet.dispute_models import Dispute
+from namaskah.wallet.models import TopUp
+from tests.support import make_receipt
 
 from .carding import (
     AMOUNT,
@@ -278,10 +281,16 @@ def test_a_closed_account_is_charged_nothing(low: User, counter: Counter, change
 
 
 def test_whoever_owes_us_money_is_charged_nothing(low: User, counter: Counter) -> None:
+    top_up = make_receipt(low).top_up
     with transaction():
-        owed = {ledger._user("user_debt", low.id): -5_000, ledger._house("suspense"): 5_000}
-        ledger._post("test_debt", f"test:{low.id}", owed)
-    assert db.session.scalar(select(LedgerAccount.balance).filter_by(user_id=low.id, kind="user_debt")) == -5_000
+        ledger.adjust(low.id, "spent", -(top_up.paid_minor or 0), "test", "spent since")
+        about = {"top_up_id": top_up.id, "user_id": low.id, "currency": "NGN", "claimed_minor": top_up.paid_minor}
+        dispute = Dispute(
+            gateway_id="7", state="pending", amount_minor=top_up.paid_minor, debt_minor=0, round=1, **about
+        )
+        db.session.add(dispute)
+        set_aside(dispute)
+    assert debts.owed_minor(low.id) > 0
     auto_topups.charge_due()
     assert (wish(low).waits_for, counter.calls("charge")) == ("debt", 0)
 
