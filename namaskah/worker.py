@@ -16,13 +16,14 @@ from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
-from namaskah import jobs, mail
+from namaskah import crashes, jobs, mail, tracing
 from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import books, runs
 from namaskah.wallet import events, house, invoices, topups
+from namaskah.watch import heartbeats, measuring
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ SCHEDULE = (
     Every(600, jobs.forget_ended_due),
     Every(600, runs.start_due),
     Every(60, books.check_due),
+    Every(heartbeats.EVERY_SECONDS, heartbeats.beat),
+    Every(5, measuring.measure_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
@@ -105,6 +108,16 @@ def run(app: Flask) -> None:
         until = time.monotonic() + LAST_TURN_SECONDS
         for thread in threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
+        _leave(app)
+
+
+def _leave(app: Flask) -> None:
+    """Nobody needs to miss a worker that was stopped."""
+    try:
+        with app.app_context():
+            heartbeats.leave()
+    except Exception as error:
+        log.warning("the heartbeat was not taken out: %s", type(error).__name__)
 
 
 def _work_on_jobs(app: Flask) -> None:
@@ -123,15 +136,20 @@ def _work_on_jobs(app: Flask) -> None:
 
 def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:
     """Call a verb for ever. An error is logged and the verb called again: what was due is still due."""
+    name = every.verb.__name__
     while not stop.is_set():
         started = time.monotonic()
-        done = 0
-        try:
-            # Leaving the context gives the connection back, which fails too when the database has just gone away.
-            with app.app_context():
-                done = every.verb()
-        except Exception:
-            log.exception("%s failed", every.verb.__name__)
+        done, failed = 0, False
+        with tracing.working(f"verb {name}"):
+            try:
+                # Leaving the context gives the connection back, which fails too when the database has just gone away.
+                with crashes.timed("verb", name), app.app_context():
+                    done = every.verb()
+            except Exception:
+                failed = True
+                log.exception("%s failed", name)
+        heartbeats.turned(name, every.seconds, failed)
+        if failed:
             stop.wait(1)
         if not done:
             stop.wait(max(0.05, every.seconds - (time.monotonic() - started)))
@@ -159,10 +177,14 @@ def _queue(app: Flask) -> App:
 
 def _register(queue: App, app: Flask, name: str, verb: Callable[..., Any]) -> None:
     def work(**arguments: Any) -> None:
-        with app.app_context():
+        request_id = arguments.pop(jobs.REQUEST_ID, "")
+        with tracing.working(f"job {name}", request_id), crashes.timed("job", name), app.app_context():
+            failed = True
             try:
                 verb(**arguments)
+                failed = False
             finally:
+                heartbeats.worked(name, failed)
                 db.session.remove()
 
     queue.task(name=name, retry=RETRY)(work)

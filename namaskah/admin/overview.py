@@ -10,6 +10,7 @@ from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
 from namaskah.wallet import events, house
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, TopUp
+from namaskah.watch import heartbeats
 
 SHOWN = 20
 # The books are checked every ten minutes; nobody has for this long: is a worker running?
@@ -32,6 +33,7 @@ def read() -> dict[str, Any]:
         "checked": checked,
         "check_is_late": checked is None or checked.checked_at < datetime.now(UTC) - CHECK_LATE_AFTER,
         "differences": findings.unexplained(),
+        "workers": [worker for worker in heartbeats.workers() if worker.is_alive],
     }
 
 
