@@ -66,4 +66,4 @@ def _write(about: dict[str, Any], request_id: str, seconds: float) -> None:
     fields = {"request_id": request_id, "user": about["user"], "where": f"{method} {route}"}
     fields |= {"status": status, "ms": milliseconds}
     _log.info("%s %s %s %s ms", method, route, status, milliseconds, extra={"fields": fields})
-    tracing.set_id("")
+    tracing.set_id(None)

@@ -19,7 +19,8 @@ HEADER = "X-Request-ID"
 # Long enough to be one of a kind, and nothing that a log, a header or a page would have to escape.
 _GOOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
-_id: ContextVar[str] = ContextVar("request_id", default="")
+# None outside of any request, job or turn; empty inside one that nobody has needed the id of yet.
+_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _work: ContextVar[str] = ContextVar("work", default="")
 
 
@@ -28,21 +29,25 @@ def accepted(sent: str | None) -> str:
     return sent if sent and _GOOD.fullmatch(sent) else secrets.token_hex(16)
 
 
-def set_id(request_id: str) -> None:
-    """What follows belongs to this request."""
+def set_id(request_id: str | None) -> None:
+    """What follows belongs to this request; None: to none."""
     _id.set(request_id)
 
 
 def known_id() -> str:
     """The id of what is being worked on; empty when nobody has needed one yet."""
-    return _id.get()
+    return _id.get() or ""
 
 
 def current_id() -> str:
-    """The id of what is being worked on, made now if it has none."""
-    if not _id.get():
-        _id.set(accepted(None))
-    return _id.get()
+    """The id of what is being worked on, made now if it has none; outside of all of it a new one each time."""
+    known = _id.get()
+    if known:
+        return known
+    made = accepted(None)
+    if known is not None:
+        _id.set(made)
+    return made
 
 
 def work() -> str:

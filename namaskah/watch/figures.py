@@ -24,8 +24,8 @@ def activations() -> list[Row]:
     """Open ones, by state."""
     rows = db.session.execute(
         select(Activation.state, func.count()).where(Activation.state.in_(OPEN)).group_by(Activation.state)
-    ).tuples()
-    found = dict(rows.all())
+    )
+    found = {state: count for state, count in rows}
     return [((state,), found.get(state, 0)) for state in OPEN]
 
 

@@ -135,15 +135,12 @@ def _count_credits(totals: Totals, moved: list[Any]) -> None:
     credited = {each.reference.removeprefix("top_up:"): each for each in moved if each.kind == "top_up"}
     if not credited:
         return
-    told = dict(
-        db.session.execute(
-            select(GatewayEvent.reference, func.min(GatewayEvent.received_at))
-            .where(GatewayEvent.reference.in_(credited), GatewayEvent.event == "charge.success")
-            .group_by(GatewayEvent.reference)
-        )
-        .tuples()
-        .all()
+    events = db.session.execute(
+        select(GatewayEvent.reference, func.min(GatewayEvent.received_at))
+        .where(GatewayEvent.reference.in_(credited), GatewayEvent.event == "charge.success")
+        .group_by(GatewayEvent.reference)
     )
+    told = {reference: at for reference, at in events if at is not None}
     known = set(db.session.scalars(select(TopUp.reference).where(TopUp.reference.in_(credited))))
     for reference in known:
         at = credited[reference].created_at
@@ -156,7 +153,7 @@ def _count_messages(totals: Totals, messages: list[Any]) -> None:
     wanted = select(Activation.id, Activation.provider_name).where(
         Activation.id.in_({message.activation_id for message in timed})
     )
-    providers = dict(db.session.execute(wanted).tuples().all()) if timed else {}
+    providers = {id: name for id, name in db.session.execute(wanted)} if timed else {}
     for message in timed:
         provider = providers[message.activation_id]
         _sort(totals, "message_seconds", provider, message.provider_at, message.received_at)
