@@ -22,8 +22,15 @@ from namaskah.redaction import Redactor
 
 # Whose lines come through the root alone; some set up handlers of their own.
 OTHERS = ("gunicorn", "gunicorn.error", "gunicorn.access", "procrastinate", "namaskah", "alembic", "sqlalchemy.engine")
-# Libraries that write addresses with their query, or each step they take.
-QUIET = {"urllib3": logging.ERROR, "fontTools": logging.WARNING, "asyncio": logging.WARNING, "alembic": logging.WARNING}
+# Libraries that write addresses with their query, or each step they take. The queue tells each job that it begins and
+# ends; worker.py does so in one line, with the request that caused it.
+QUIET = {
+    "urllib3": logging.ERROR,
+    "fontTools": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "alembic": logging.WARNING,
+    "procrastinate": logging.WARNING,
+}
 LONGEST = 20_000  # characters of one message or trace
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 

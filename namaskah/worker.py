@@ -179,12 +179,15 @@ def _register(queue: App, app: Flask, name: str, verb: Callable[..., Any]) -> No
     def work(**arguments: Any) -> None:
         request_id = arguments.pop(jobs.REQUEST_ID, "")
         with tracing.working(f"job {name}", request_id), crashes.timed("job", name), app.app_context():
+            started = time.monotonic()
             failed = True
             try:
                 verb(**arguments)
                 failed = False
             finally:
                 heartbeats.worked(name, failed)
+                milliseconds = round((time.monotonic() - started) * 1000, 1)
+                log.info("job %s %s", name, "failed" if failed else "done", extra={"fields": {"ms": milliseconds}})
                 db.session.remove()
 
     queue.task(name=name, retry=RETRY)(work)

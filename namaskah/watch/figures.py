@@ -25,7 +25,7 @@ def activations() -> list[Row]:
     rows = db.session.execute(
         select(Activation.state, func.count()).where(Activation.state.in_(OPEN)).group_by(Activation.state)
     )
-    found = {state: count for state, count in rows}
+    found = {row.state: row[1] for row in rows}
     return [((state,), found.get(state, 0)) for state in OPEN]
 
 

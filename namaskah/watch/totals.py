@@ -153,7 +153,7 @@ def _count_messages(totals: Totals, messages: list[Any]) -> None:
     wanted = select(Activation.id, Activation.provider_name).where(
         Activation.id.in_({message.activation_id for message in timed})
     )
-    providers = {id: name for id, name in db.session.execute(wanted)} if timed else {}
+    providers = {row.id: row.provider_name for row in db.session.execute(wanted)} if timed else {}
     for message in timed:
         provider = providers[message.activation_id]
         _sort(totals, "message_seconds", provider, message.provider_at, message.received_at)

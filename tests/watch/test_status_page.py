@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.watch import measuring, status
+from namaskah.watch import heartbeats, measuring, status
 from tests.support import log_in
 from tests.watch.conftest import Page
 
@@ -122,8 +122,6 @@ def test_a_days_bar(row: dict[str, int] | None, look: str) -> None:
 
 
 def test_the_operator_sees_whether_workers_run(app: Flask, admin: User) -> None:
-    from namaskah.watch import heartbeats
-
     assert "No worker runs" in log_in(app.test_client(), admin).get("/admin/").text
     heartbeats.beat()
     assert "1 worker runs." in log_in(app.test_client(), admin).get("/admin/").text
