@@ -40,7 +40,6 @@ def report_to(config: dict[str, Any]) -> None:
         auto_enabling_integrations=False,  # what a library brings along one day is not looked at by anybody
         traces_sampler=_sampler(config["SENTRY_TRACES_PERCENT"] / 10_000),
         trace_propagation_targets=[],  # providers are not told of it
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         max_breadcrumbs=0,
@@ -84,7 +83,7 @@ def without_values(event: Event, hint: dict[str, Any]) -> Event | None:
         kept["logentry"] = {"message": event["logentry"].get("message", "")}
     if "exception" in event:
         kept["exception"] = {"values": [_nameless(error) for error in event["exception"].get("values", [])]}
-    return kept | _about()
+    return kept | _about(event)
 
 
 def only_times(event: Event, _hint: dict[str, Any]) -> Event:
@@ -96,16 +95,24 @@ def only_times(event: Event, _hint: dict[str, Any]) -> Event:
         {name: span[name] for name in KEPT_OF_SPAN if name in span} | {"description": span.get("op") or ""}
         for span in event.get("spans") or ()
     ]
-    return kept | _about()
+    return kept | _about(event)
 
 
-def _about() -> Event:
+def note_request(request_id: str, user_id: int | None) -> None:
+    """What the request's times are told with: they are known when nothing else of it is any more."""
+    if sentry_sdk.get_client().is_active():
+        scope = sentry_sdk.get_isolation_scope()
+        scope.set_tag("request_id", request_id)
+        scope.set_user({"id": str(user_id)} if user_id else None)
+
+
+def _about(event: Event) -> Event:
     """Which request or job, and whose by number. Nothing more of that person goes out."""
-    found: Event = {"tags": {"request_id": tracing.known_id()} if tracing.known_id() else {}}
-    if tracing.work():
-        found["tags"]["work"] = tracing.work()
-    user = tracing.user_id()
-    return found | ({"user": {"id": str(user)}} if user else {})
+    request_id = tracing.known_id() or event.get("tags", {}).get("request_id")
+    user = tracing.user_id() or event.get("user", {}).get("id")
+    tags = {"request_id": request_id, "work": tracing.work()}
+    about: Event = {"tags": {name: value for name, value in tags.items() if value}}
+    return about | ({"user": {"id": str(user)}} if user else {})
 
 
 def _nameless(error: Event) -> Event:

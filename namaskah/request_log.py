@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, request
 from werkzeug.wsgi import ClosingIterator
 
-from namaskah import metrics, tracing
+from namaskah import crashes, metrics, tracing
 from namaskah.admission import METHODS
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -29,6 +29,7 @@ def _note(_error: BaseException | None) -> None:
     if about is not None:
         about["route"] = request.url_rule.rule if request.url_rule else "-"
         about["user"] = tracing.user_id()
+        crashes.note_request(tracing.known_id(), about["user"])
 
 
 class _Around:

@@ -4,10 +4,13 @@ Run as `flask worker`; any number of workers may run against one database. Perio
 a backlog of mail delays nobody's code.
 """
 
+import asyncio
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +82,7 @@ JOBS_AT_ONCE = 4
 LAST_JOB_SECONDS = 8
 LAST_TURN_SECONDS = 10
 RESTART_SECONDS = 2
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _only_named(self: Job) -> Any:
@@ -121,17 +125,39 @@ def _leave(app: Flask) -> None:
 
 
 def _work_on_jobs(app: Flask) -> None:
-    """Run the queue until a signal ends it; begin again when the database was away."""
-    while True:
+    """Run the queue until a signal ends it; begin again when the database was away, which the queue takes for an order
+    to stop: by itself it would return as after a signal."""
+    told_to_stop = threading.Event()
+    while not told_to_stop.is_set():
         try:
-            _queue(app).run_worker(
-                concurrency=JOBS_AT_ONCE, delete_jobs="successful", shutdown_graceful_timeout=LAST_JOB_SECONDS
-            )
+            asyncio.run(_work_until_told(app, told_to_stop))
         except Exception:
             log.exception("the job queue stopped, beginning again")
-            time.sleep(RESTART_SECONDS)
-        else:
-            return
+        if not told_to_stop.is_set():
+            for number in STOP_SIGNALS:  # the loop's own handlers ended with it
+                signal.signal(number, lambda *_about: told_to_stop.set())
+            told_to_stop.wait(RESTART_SECONDS)
+
+
+async def _work_until_told(app: Flask, told_to_stop: threading.Event) -> None:
+    """One run of the queue. Cancelled, it takes no new job and finishes those under way."""
+    queue = _queue(app)
+    async with queue.open_async():
+        options = {"concurrency": JOBS_AT_ONCE, "shutdown_graceful_timeout": LAST_JOB_SECONDS}
+        work = queue.run_worker_async(delete_jobs="successful", install_signal_handlers=False, **options)
+        working = asyncio.create_task(work)
+
+        def stop() -> None:
+            if not told_to_stop.is_set():
+                told_to_stop.set()
+                working.cancel()
+
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        if told_to_stop.is_set():
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
 
 
 def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:

@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "limits": {"extensions"},
     "errors": {"db", "limits", "metrics", "tracing"},
     "admission": {"errors"},
-    "request_log": {"admission", "metrics", "tracing"},
+    "request_log": {"admission", "crashes", "metrics", "tracing"},
     "headers": set(),
     "jobs": {"db", "tracing"},
     "numbers.directory": set(),  # names of services and countries, from files

@@ -124,7 +124,7 @@ def test_what_is_no_envelope_is_refused_by_the_tests_own_server() -> None:
     assert server.take("/api/42/store/", {}, b"{}") == 400
     good = {"Content-Type": "application/x-sentry-envelope", "X-Sentry-Auth": "Sentry sentry_key=public-key"}
     assert server.take("/api/42/envelope/", good, b"no json\n{}") == 400
-    body = b'{"event_id":"1"}\n{"type":"event","length":9}\n{"a":"\\n"}\n{"type":"x"}\n{}\n'
+    body = b'{"event_id":"1"}\n{"type":"event","length":10}\n{"a":"\\n"}\n{"type":"x"}\n{}\n'
     assert server.take("/api/42/envelope/", good, body) == 200
     assert server.items == [("event", {"a": "\n"}), ("x", {})]
     server.stop()
