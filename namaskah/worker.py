@@ -143,8 +143,12 @@ async def _work_until_told(app: Flask, told_to_stop: threading.Event) -> None:
     """One run of the queue. Cancelled, it takes no new job and finishes those under way."""
     queue = _queue(app)
     async with queue.open_async():
-        options = {"concurrency": JOBS_AT_ONCE, "shutdown_graceful_timeout": LAST_JOB_SECONDS}
-        work = queue.run_worker_async(delete_jobs="successful", install_signal_handlers=False, **options)
+        work = queue.run_worker_async(
+            concurrency=JOBS_AT_ONCE,
+            delete_jobs="successful",
+            shutdown_graceful_timeout=LAST_JOB_SECONDS,
+            install_signal_handlers=False,
+        )
         working = asyncio.create_task(work)
 
         def stop() -> None:
