@@ -72,8 +72,10 @@ def on_starting(server: Any) -> None:
     """Say so when the system allows fewer open files than a worker may have pages."""
     if _hard != resource.RLIM_INFINITY and _hard < worker_connections + 500:
         server.log.warning("only %d open files allowed: raise the limit (ulimit -n) to serve more pages", _hard)
+    # A parent that takes over from another (USR2) inherits its folder, whose processes still count there.
+    named = os.environ.get(COUNTS) if "GUNICORN_PID" not in os.environ else None
     try:
-        os.environ.setdefault(COUNTS, tempfile.mkdtemp(prefix="namaskah-counts-"))
+        os.environ[COUNTS] = named or tempfile.mkdtemp(prefix="namaskah-counts-")
         for left_over in Path(os.environ[COUNTS]).glob("*.db"):
             left_over.unlink()
     except OSError as error:

@@ -32,6 +32,12 @@ def defer(name: str, **arguments: Any) -> None:
     _deferrer.configure_task(name, allow_unknown=True, connection=db.session.connection()).defer(**arguments)
 
 
+def split(arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The request a job belongs to (empty for none), and what was deferred with it."""
+    own = {name: value for name, value in arguments.items() if name != REQUEST_ID}
+    return str(arguments.get(REQUEST_ID, "")), own
+
+
 def forget_ended_due() -> int:
     """Remove jobs that were given up a week ago; returns how many. Those that were done are removed at once. A letter
     that could never be sent holds an address and a link."""

@@ -207,12 +207,12 @@ def _queue(app: Flask) -> App:
 
 def _register(queue: App, app: Flask, name: str, verb: Callable[..., Any]) -> None:
     def work(**arguments: Any) -> None:
-        request_id = arguments.pop(jobs.REQUEST_ID, "")
+        request_id, own = jobs.split(arguments)
         with tracing.working(f"job {name}", request_id), crashes.timed("job", name), app.app_context():
             started = time.monotonic()
             failed = True
             try:
-                verb(**arguments)
+                verb(**own)
                 failed = False
             finally:
                 heartbeats.worked(name, failed)

@@ -69,7 +69,7 @@ def told() -> dict[str, Any]:
     _Last.told = {
         "status": "down" if not is_up else "degraded" if degraded or ready.draining else "ok",
         "degraded": degraded,
-        "database": "ok" if is_up else "not migrated" if ready.database and not ready.migrated else "down",
+        "database": "ok" if is_up else _what_is_wrong(ready),
         "redis": "down" if "redis" in ready.degraded else "ok",
         "worker": "unknown" if not inside else "ok" if workers else "down",
         "workers": workers,
@@ -81,6 +81,12 @@ def told() -> dict[str, Any]:
     }
     _Last.at = monotonic()
     return _Last.told
+
+
+def _what_is_wrong(ready: Readiness) -> str:
+    if not ready.database:
+        return "down"
+    return "busy" if ready.migrated else "not migrated"
 
 
 def forget() -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from namaskah.db import db
 from namaskah.extensions import redis
 
 SECONDS = 1.0
@@ -103,9 +104,15 @@ def _ask(url: str) -> str | None:
         return str(connection.scalar(text("SELECT version_num FROM alembic_version")) or "")
 
 
+def pool_has_room() -> bool:
+    """Whether this process could be served at once. What only watches must not queue with those who are served."""
+    pool: Any = db.engine.pool
+    return bool(pool.checkedout() < pool.size())
+
+
 def quietly(read: Callable[[], Any], otherwise: Any) -> Any:
-    """What `read` gives, or `otherwise` when the database does not serve it."""
+    """What `read` gives, or `otherwise` when the database does not serve it, or not at once."""
     try:
-        return read()
+        return read() if pool_has_room() else otherwise
     except SQLAlchemyError:
         return otherwise

@@ -26,8 +26,7 @@ def run_jobs(app: Flask) -> list[dict[str, Any]]:
             )
         with extensions.mail.record_messages() as outbox:
             for row in rows:
-                arguments = {name: value for name, value in row.args.items() if name != jobs.REQUEST_ID}
-                worker.TASKS[row.task_name](**arguments)
+                worker.TASKS[row.task_name](**jobs.split(row.args)[1])
         return [{"to": m.recipients[0], "subject": m.subject, "text": m.body, "html": m.html} for m in outbox]
 
 
