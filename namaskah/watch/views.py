@@ -36,7 +36,7 @@ def ready() -> Response:
 def metrics() -> Response:
     """For Prometheus alone; whoever else asks is told that there is nothing here."""
     if not _may_read_metrics():
-        return Response("", 404)
+        return Response("", 404, mimetype="text/plain")
     return Response(exposition.text(), mimetype="text/plain", content_type=exposition.CONTENT_TYPE)
 
 
