@@ -101,6 +101,12 @@ def top_up_paid(user: User, amount_minor: int, balance_minor: int, receipt: str)
     _leave("top_up_paid", user, name=user.name, amount=amount, balance=balance, receipt=receipt, receipt_link=link)
 
 
+def backup_alarm(operator: User, what: Any, detail: str) -> None:
+    """To whoever runs the place: `what`, a sentence that is translated when it is shown, and what is known of it, in
+    plain English."""
+    _leave("backup_alarm", operator, what=what, detail=detail, at=datetime.now(UTC), page=_page("admin/"))
+
+
 def send(to: str, subject: str, text: str, html: str) -> None:
     """Hand one letter to the mail server. Raises OSError or smtplib.SMTPException when it does not take it."""
     config = current_app.config

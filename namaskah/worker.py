@@ -19,6 +19,7 @@ from procrastinate.tasks import Task
 from namaskah import jobs, mail
 from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
+from namaskah.backups import alarms, drills, schedule, tombstones
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import books, runs
@@ -55,6 +56,11 @@ SCHEDULE = (
     Every(600, jobs.forget_ended_due),
     Every(600, runs.start_due),
     Every(60, books.check_due),
+    Every(60, schedule.create_due),
+    Every(60, schedule.drill_due),
+    Every(60, tombstones.keep_due),
+    Every(600, drills.take_reports_due),
+    Every(600, alarms.raise_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.

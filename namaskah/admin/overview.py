@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
+from namaskah.backups import status
 from namaskah.db import db
 from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
@@ -38,6 +39,7 @@ def read() -> dict[str, Any]:
         "checked": checked,
         "check_is_late": checked is None or checked.checked_at < now - CHECK_LATE_AFTER,
         "differences": findings.unexplained(),
+        "backups": status.read(now),
     }
 
 

@@ -27,7 +27,8 @@ ROOMS: dict[str, set[str]] = {
     "spreadsheets": set(),
     "production": {"strength"},
     "papers": set(),  # from plain values
-    "config": {"money", "papers", "production", "wallet.currency_settings"},
+    "backups.settings": set(),  # from plain values
+    "config": {"backups.settings", "money", "papers", "production", "wallet.currency_settings"},
     "limits": {"extensions"},
     "errors": {"db", "limits"},
     "admission": {"errors"},
@@ -78,14 +79,15 @@ ROOMS: dict[str, set[str]] = {
         "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
         "papers", "spreadsheets", "wallet",
     },
+    "backups": {"account", "auth", "auth.models", "db", "extensions", "mail", "reconciliation"},
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
-    "admin": {"auth", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
-    "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
-    "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "reconciliation", "wallet",
-        "worker"},
+    "admin": {"auth", "backups", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
+    "worker": {"account", "auth", "backups", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
+    "commands": {"account", "auth", "auth.models", "backups", "db", "numbers", "numbers.registry", "reconciliation",
+        "wallet", "worker"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -107,14 +109,15 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 
 # Libraries that reach out of the process → the files that may.
 OUTBOUND = {
-    "urllib3": {"http.py", "sandbox/webhooks.py"},
+    "urllib3": {"http.py", "backups/s3_store.py", "sandbox/webhooks.py"},
+    "minio": {"backups/s3_store.py"},
     "requests": set(),
     "httpx": set(),
     "urllib.request": set(),
     "http.client": {"http.py"},
     "socket": {"http.py", "sandbox/faults.py", "sandbox/mailbox.py"},
     "smtplib": {"mail.py"},
-    "subprocess": set(),
+    "subprocess": {"backups/programs.py"},
     "psycopg2": {"serving.py"},
     "redis": {"extensions.py", "limits.py", "live/publishing.py", "live/subscription.py", "numbers/catalogue.py"},
     "procrastinate": {"jobs.py", "worker.py"},
