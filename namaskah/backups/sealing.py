@@ -69,7 +69,8 @@ def sealed(source: Readable, recipients: Iterable[str]) -> Iterator[Measured]:
     failures: list[BaseException] = []
 
     def seal() -> None:
-        with os.fdopen(into, "wb") as pipe:
+        # Whoever reads may have gone already, and hears of nothing any more.
+        with suppress(BrokenPipeError), os.fdopen(into, "wb") as pipe:
             try:
                 pyrage.encrypt_io(plain, pipe, keys)
             except BaseException as error:
