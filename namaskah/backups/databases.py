@@ -62,10 +62,6 @@ def version(opened: Connection) -> int:
     return int(opened.scalars(text("SHOW server_version_num")).one()) // 10_000
 
 
-def is_there(opened: Connection, database: str) -> bool:
-    return opened.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": database}) is not None
-
-
 def tables(url: str) -> int:
     """How many tables a database has."""
     with connection(url) as opened:

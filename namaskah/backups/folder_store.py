@@ -61,11 +61,10 @@ class FolderStore:
         try:
             if not self.root.is_dir():
                 raise StoreDown(f"{self.label} is no folder: is its disk there?")
-            found = sorted(file for file in top.rglob("*") if file.is_file() and file.suffix != PART)
-            sizes = [(file.relative_to(self.root).as_posix(), file.stat().st_size) for file in found]
+            found = [self._item(file) for file in sorted(top.rglob("*"))]
         except OSError as error:
             raise self._named(error) from error
-        yield from (Item(path, size) for path, size in sizes)
+        yield from filter(None, found)
 
     def size(self, path: str) -> int | None:
         try:
@@ -79,11 +78,18 @@ class FolderStore:
         file = self.root / path
         try:
             file.unlink(missing_ok=True)
-            file.with_name(file.name + PART).unlink(missing_ok=True)
             with suppress(OSError):
                 file.parent.rmdir()  # once it is empty
         except OSError as error:
             raise self._named(error) from error
+
+    def _item(self, file: Path) -> Item | None:
+        """Parts count too: they are what a process that was killed has left. None for what is gone by now."""
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            return None
+        return Item(file.relative_to(self.root).as_posix(), size) if file.is_file() else None
 
     def _make_folder(self, folder: Path) -> None:
         """Below the root alone: a disk that is not mounted must not become a folder of the system's disk."""

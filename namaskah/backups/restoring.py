@@ -13,7 +13,7 @@ from sqlalchemy import text, update
 
 from namaskah.account import deletion
 from namaskah.auth import audit
-from namaskah.backups import checking, databases, elsewhere, facts, programs, sealing, sets, tombstones
+from namaskah.backups import checking, databases, elsewhere, facts, programs, runs, sealing, sets, tombstones
 from namaskah.backups.making import Progress
 from namaskah.backups.models import BackupRun
 from namaskah.backups.problems import BackupError, TargetInUse
@@ -101,6 +101,7 @@ def _bring_back(source: Source, url: str, by: str, progress: Progress) -> Report
             with report.timed("migrate"):
                 elsewhere.upgrade()
         _check(source, report, by, progress)
+        runs.end(runs.start("restore", by, source.name), size=manifest.size, faults=report.faults)
     with databases.connection(url) as opened:
         progress("gathering statistics", 0)
         with report.timed("analyze"):

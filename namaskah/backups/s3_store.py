@@ -1,6 +1,7 @@
 """Backups in a bucket of anybody who speaks S3: Amazon, Cloudflare R2, Backblaze, MinIO, Ceph, …"""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -67,7 +68,7 @@ class S3Store:
         try:
             answer = self._client.get_object(self._bucket, self._prefix + path)
         except FAILURES as error:
-            if isinstance(error, S3Error) and error.code in GONE:
+            if _code(error) in GONE:
                 raise PieceMissing(f"{path} is not in {self.label}") from None
             raise self._named(error) from error
         try:
@@ -87,7 +88,7 @@ class S3Store:
         try:
             return self._client.stat_object(self._bucket, self._prefix + path).size
         except FAILURES as error:
-            if isinstance(error, S3Error) and error.code in GONE:
+            if _code(error) in GONE:
                 return None
             raise self._named(error) from error
 
@@ -99,14 +100,22 @@ class S3Store:
 
     def _named(self, error: Exception) -> StoreDown | StoreFull:
         """Without what was sent: the headers of a request hold its signature."""
-        code = str(getattr(error, "code", "") or getattr(error, "_code", ""))
+        code = _code(error)
         if code in FULL or (isinstance(error, ServerError) and error.status_code == 507):
             return StoreFull(f"{self.label} is full: make room, or set BACKUP_STORE to another place")
-        if isinstance(error, S3Error):
+        if code:
             return StoreDown(f"{self.label} refuses us: {code}")
         if isinstance(error, InvalidResponseError | ServerError):
             return StoreDown(f"{self.label} answers what is no S3: look at BACKUP_S3_ENDPOINT")
         return StoreDown(f"{self.label} cannot be reached: {type(error).__name__}")
+
+
+def _code(error: Exception) -> str:
+    """S3's name of an error. The client reads it from application/xml alone, and not everybody calls it that."""
+    if isinstance(error, S3Error):
+        return str(error.code)
+    found = re.search(r"<Code>(\w+)</Code>", str(error)) if isinstance(error, InvalidResponseError) else None
+    return found[1] if found else ""
 
 
 class _Counted:

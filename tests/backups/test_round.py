@@ -64,6 +64,7 @@ def test_backup_destroy_restore_drill(place: Place, alice: User, bob: User, new_
     assert "WRONG" not in restored.output
     assert f"with the database {new_database}" in restored.output
     back = databases.named(url, new_database)
+    assert rows(back, "SELECT kind, ok FROM backup_runs ORDER BY id") == [("restore", True)]
     after = rows(back, "SELECT email FROM users ORDER BY id"), rows(back, "SELECT * FROM ledger_entries ORDER BY id")
     assert after == before
     with elsewhere.at(back):
