@@ -16,7 +16,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError
 
-from namaskah.backups import checking, drills, making, place, restoring, retention, sealing, sets
+from namaskah.backups import checking, drills, making, place, restoring, retention, sealing, sets, tombstones
 from namaskah.backups.problems import BackupError
 from namaskah.backups.sealing import Identity
 
@@ -116,6 +116,15 @@ def drill(name: str | None, identity: BinaryIO | None) -> None:
     _show(report)
     drills.leave_report(store, started, _operator(), report)
     click.echo("The drill succeeded.")
+
+
+@backup.command("deletions")
+@_plainly
+def print_deletions() -> None:
+    """Print the accounts that were deleted, as the place of the backups knows them, for a database that came back in
+    another way than by `restore`: flask backup deletions | flask account reapply-deletions -"""
+    for gone in tombstones.read(place.store()):
+        click.echo(f"{gone.user_id} {gone.deleted_at.isoformat() if gone.deleted_at else ''}")
 
 
 def _keys(identity: BinaryIO | None) -> list[Identity]:

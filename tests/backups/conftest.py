@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from dev.binaries import find_postgres, postgres_account, reachable_copy
+from dev.binaries import find_postgres
 from namaskah.backups import databases, making, sets
 from namaskah.backups.folder_store import FolderStore
 from namaskah.backups.models import BackupRun
@@ -20,7 +20,7 @@ Identity = pyrage.x25519.Identity
 
 def programs() -> str:
     """Folder with the programs of the embedded server, else what the machine has."""
-    return str(reachable_copy(find_postgres(), postgres_account()))
+    return str(find_postgres())
 
 
 @dataclass

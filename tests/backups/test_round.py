@@ -119,6 +119,8 @@ def test_deleted_people_stay_deleted(place: Place, alice: User, bob: User, new_d
     deletion.delete(alice, 1_000_000)
     assert tombstones.keep_due() == 1
     assert tombstones.keep_due() == 0
+    listed = place.app.test_cli_runner().invoke(args=["account", "deletions"]).output
+    assert place.run("deletions").output == listed != ""
     url = place.app.config["DATABASE_URL"]
     restored = place.run("restore", name, "--into", new_database, "--identity", str(place.identity))
     assert restored.exit_code == 0, restored.output
