@@ -45,6 +45,7 @@ def create() -> None:
     """Make a backup now."""
     made = making.create(_operator(), _Shown())
     assert made is not None
+    _clear_line()
     click.echo(f"{made.name}: {_bytes(made.size or 0)} in {made.details['seconds']:.1f} s")
     for warning in made.details["warnings"]:
         click.echo(f"  but: {warning}", err=True)
@@ -75,6 +76,7 @@ def verify(name: str | None, identity: BinaryIO | None) -> None:
     store, started = place.store(), time.monotonic()
     keys = sealing.read_identity(identity) if identity else None
     manifest = checking.verify(store, name or sets.newest(store), keys, _Shown())
+    _clear_line()
     how = "opened with this identity" if keys else "as it was written; whether a key opens it was not tried"
     click.echo(f"{manifest.name}: {_bytes(manifest.size)} read in {time.monotonic() - started:.1f} s, {how}")
 
@@ -104,17 +106,20 @@ def restore(name: str, into: str | None, identity: BinaryIO | None) -> None:
 def drill(name: str | None, identity: BinaryIO | None) -> None:
     """Restore a backup (the newest one, without NAME) for practice, check all of it, and drop it again. The report is
     left in the store; the operator's page shows it."""
-    store, started = place.store(), datetime.now(UTC)
+    store, started, keys = place.store(), datetime.now(UTC), _keys(identity)
+    wanted = name or sets.newest(store)
     try:
-        keys = _keys(identity)
-        report = drills.drill(name or sets.newest(store), keys, _operator(), _Shown())
+        report = drills.drill(wanted, keys, _operator(), _Shown())
     except Exception as error:
         if isinstance(error, drills.Failed):
             _show(error.report)
-        drills.leave_report(store, started, _operator(), error)
+        try:
+            drills.leave_report(store, wanted, started, _operator(), error)
+        except BackupError as trouble:
+            click.echo(f"The report could not be left in the store: {trouble}", err=True)
         raise
     _show(report)
-    drills.leave_report(store, started, _operator(), report)
+    drills.leave_report(store, wanted, started, _operator(), report)
     click.echo("The drill succeeded.")
 
 
@@ -135,6 +140,7 @@ def _keys(identity: BinaryIO | None) -> list[Identity]:
 
 
 def _show(report: restoring.Report) -> None:
+    _clear_line()
     click.echo(f"{report.name}: {_bytes(report.size)}, {report.rows} rows, back in {report.total_seconds:.1f} s")
     click.echo("  " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in report.seconds.items()))
     if report.migrated_from:
@@ -151,7 +157,7 @@ def _show_next_steps(report: restoring.Report, *, is_new: bool) -> None:
     if is_new:
         steps.append(f"Set DATABASE_URL to the same address with the database {report.database}, for web and workers.")
     steps += [
-        "Start one worker, then run: flask ledger reconcile (payments since the backup are credited, once).",
+        "Start one worker, then run: flask ledger reconcile (payments since the backup are credited once, or listed).",
         "Start web. Look at /admin/ and make a backup: flask backup create.",
         "Keep the old database until the books agree: orders and log-ins since the backup are in it alone.",
     ]
@@ -177,6 +183,12 @@ class _Shown:
         elif not self._is_terminal and (kind != self._step or now - self._at > 10):
             self._at, self._step = now, kind
             click.echo(f"{step} ({_bytes(size)})", err=True)
+
+
+def _clear_line() -> None:
+    """Where progress was shown in place, results begin on a clean line."""
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
 
 
 def _bytes(size: int) -> str:

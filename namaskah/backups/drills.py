@@ -71,14 +71,16 @@ def own_identity() -> list[Identity] | None:
         raise BackupError(f"BACKUP_DRILL_IDENTITY cannot be read: {error.strerror}") from None
 
 
-def leave_report(store: Store, started: datetime, by: str, outcome: restoring.Report | BaseException) -> None:
-    """Leave in the store how a drill went, for the worker of the installation the backups are of."""
+def leave_report(
+    store: Store, backup: str, started: datetime, by: str, outcome: restoring.Report | BaseException
+) -> None:
+    """Leave in the store how a drill of this backup went, for the worker of the installation the backups are of."""
     report = outcome.report if isinstance(outcome, Failed) else outcome
     fields: dict[str, Any] = {"started_at": started.isoformat(), "ended_at": datetime.now(UTC).isoformat(), "by": by}
     if isinstance(report, restoring.Report):
         fields |= asdict(report) | {"error": "; ".join(report.faults)}
     else:
-        fields |= {"name": "", "size": None, "error": sentence(report)}
+        fields |= {"name": backup, "size": None, "error": sentence(report)}
     name = f"{REPORTS}/{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}.json"
     store.put(name, io.BytesIO(json.dumps(fields, indent=1).encode() + b"\n"))
 

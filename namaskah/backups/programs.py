@@ -22,7 +22,7 @@ from namaskah.backups.stores import Readable
 
 USUAL = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
 # What of our environment they get: none of our secrets.
-PASSED_ON = ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
+PASSED_ON = ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "PGPASSFILE")
 # A migration that waits behind us would make every customer wait behind it.
 LOCK_WAIT = "30s"
 # These repeat the row they are about.

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import current_app
-
 from namaskah.backups import alarms, place, runs
 from namaskah.backups.models import BackupRun
 
@@ -15,7 +13,6 @@ class Status:
     """`failed` and `drill_failed` are the last ones where nothing has succeeded since; `late` are keys of
     alarms.SENTENCES."""
 
-    place: str
     created: BackupRun | None
     under_way: BackupRun | None
     failed: BackupRun | None
@@ -31,7 +28,6 @@ def read(now: datetime) -> Status | None:
         return None
     created, drilled = runs.last("create", ok=True), runs.last("drill", ok=True)
     return Status(
-        place=current_app.config["BACKUP_STORE"],
         created=created,
         under_way=runs.under_way("create"),
         failed=_newer(runs.last("create", ok=False), created),

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from namaskah.auth.models import User
-from namaskah.backups import databases, making, programs, runs, sets
+from namaskah.backups import databases, drills, making, programs, runs, sets
 from namaskah.backups.folder_store import FolderStore
 from namaskah.backups.problems import BackupError, NotSetUp, ProgramFailed, StoreDown, StoreFull
 from tests.backups.conftest import Place
@@ -244,3 +244,18 @@ def test_old_backups_that_cannot_be_removed_do_not_spoil_the_new_one(
 
 def test_errors_of_ours_are_all_of_one_kind() -> None:
     assert all(issubclass(kind, BackupError) for kind in (NotSetUp, ProgramFailed, StoreDown, StoreFull))
+
+
+def test_a_drill_without_its_store_fails_as_loudly(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backup is read, and then the disk is gone: the drill's own trouble is what is told, the other as well."""
+    name = place.make().name
+
+    def unplugged(*_words: Any) -> None:
+        place.root.rename(place.root.with_name("gone"))
+        raise StoreDown("the disk is gone")
+
+    monkeypatch.setattr(drills, "drill", unplugged)
+    answer = place.run("drill", name, "--identity", str(place.identity))
+    assert answer.exit_code == 1
+    assert "The report could not be left in the store" in answer.output
+    assert "Error: the disk is gone" in answer.output

@@ -40,7 +40,7 @@ def test_secrets_are_nowhere(
     monkeypatch.setitem(place.app.config, "BACKUP_PROGRAMS", str(watched_programs(watched)))
     canary = secrets.token_hex(16)
     monkeypatch.setenv("SECRET_KEY", canary)
-    monkeypatch.setenv("PGPASSFILE", canary)
+    monkeypatch.setenv("BACKUP_S3_SECRET", canary)
     password = str(make_url(place.app.config["DATABASE_URL"]).password)
     said = ""
     for words in (
