@@ -25,22 +25,25 @@ USUAL = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgr
 PASSED_ON = ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "TZ", "PGPASSFILE")
 # A migration that waits behind us would make every customer wait behind it.
 LOCK_WAIT = "30s"
+# From this version on a restore begins by setting transaction_timeout, which older servers do not know.
+SETS_MORE = 17
 # These repeat the row they are about.
 QUOTING = re.compile(r"^(DETAIL|CONTEXT|HINT|STATEMENT|COPY )")
 SECONDS_TO_END = 20
 
 
 def find(program: str, version: int) -> Path:
-    """The program, of this major version of PostgreSQL or the next newer one there is. Raises ProgramFailed."""
+    """The program for a server of this major version of PostgreSQL: of the same, or the next newer one there is.
+    Raises ProgramFailed."""
     found: dict[int, Path] = {}
     for folder in _folders():
         path = folder / program
         if (its := major(path)) is not None:
             found.setdefault(its, path)
-    fitting = [its for its in found if its >= version]
+    fitting = [its for its in found if version <= its and (its < SETS_MORE or version >= SETS_MORE)]
     if fitting:
         return found[min(fitting)]
-    have = f"only of PostgreSQL {max(found)}" if found else "nowhere on this machine"
+    have = f"only of PostgreSQL {' and '.join(map(str, sorted(found)))}" if found else "nowhere on this machine"
     raise ProgramFailed(
         f"{program} is {have}, and the server is PostgreSQL {version}: install postgresql-client-{version}, "
         "or set BACKUP_PROGRAMS to the folder it is in"

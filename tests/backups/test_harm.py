@@ -183,6 +183,22 @@ def test_programs_that_are_too_old_are_refused(place: Place, tmp_path: Path, mon
         programs.find("pg_dump", 15)
 
 
+@pytest.mark.parametrize(
+    ("has", "server", "fits"), [(15, 15, True), (16, 15, True), (17, 16, False), (18, 15, False), (18, 17, True)]
+)
+def test_programs_fit_a_server_when_it_takes_what_they_write(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: int, server: int, fits: bool
+) -> None:
+    """From 17 on, pg_restore sets what servers before 17 do not know: such a backup could not be restored there."""
+    folder = fake_programs(tmp_path, f'echo "pg_dump (PostgreSQL) {has}.1"')
+    monkeypatch.setitem(place.app.config, "BACKUP_PROGRAMS", str(folder))
+    if fits:
+        assert programs.find("pg_dump", server) == folder / "pg_dump"
+    else:
+        with pytest.raises(ProgramFailed, match=f"only of PostgreSQL {has}, and the server is PostgreSQL {server}: "):
+            programs.find("pg_dump", server)
+
+
 def test_a_dump_that_breaks_off_is_no_backup(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a dump, well encrypted to its end, would look like a whole one."""
     body = (
