@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from dev.binaries import find_postgres
 from dev.process import StartError, port_is_free
 from dev.screen import Screen
 from dev.servers import servers
@@ -38,6 +39,8 @@ def run(screen: Screen) -> NoReturn:
         with screen.step("PostgreSQL and Redis"):
             running = stack.enter_context(servers(DATA, environ=settings))
         settings |= {"DATABASE_URL": running.database_url, "REDIS_URL": running.redis_url}
+        if "postgres" in running.embedded:
+            settings.setdefault("BACKUP_PROGRAMS", str(find_postgres()))  # the machine's may be too old for it
         check_ports(settings)
         verbose = settings.get("VERBOSE", "0") not in ("0", "no", "false")
         supervisor = stack.enter_context(Supervisor(screen, DATA / "log", cwd=ROOT, verbose=verbose))

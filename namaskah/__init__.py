@@ -22,6 +22,7 @@ wallet/     ledger, top-ups and receipts         pages/      public pages
 numbers/    catalogue, activations, messages     providers/  one file per upstream protocol
 admin/      the operator's pages                 api/        webhooks in
 reconciliation/  others' books against ours
+backups/   encrypted backups, restores and drills
 watch/      whether all is well: heartbeats, measurements, the status page, /health, /metrics
 sandbox/    a separate app that plays providers and Paystack for development and tests
 """
@@ -40,13 +41,26 @@ DATABASE_TIMEOUTS = {  # milliseconds
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
-    from namaskah import admission, commands, crashes, errors, extensions, filters, headers, language, limits, live
+    from namaskah import (
+        admission,
+        backups,
+        commands,
+        crashes,
+        errors,
+        extensions,
+        filters,
+        headers,
+        language,
+        limits,
+        live,
+    )
     from namaskah import config as settings
     from namaskah.account import export_views
     from namaskah.auth import links, sessions
     from namaskah.db import db
     from namaskah.numbers import presenting, proofs, pushing, registry
     from namaskah.wallet import evidence, statement
+    from namaskah.watch import figures
 
     app = Flask(__name__)
     app.config.update(settings.load() if config is None else config)
@@ -83,6 +97,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
     statement.describers["activation"] = presenting.describe
     evidence.sources["activation"] = proofs.purchases
+    figures.ages.update(backup=backups.backup_age, restore_drill=backups.drill_age)
     commands.register_commands(app)
     return _watched(app)
 

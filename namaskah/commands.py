@@ -17,6 +17,7 @@ from namaskah.account import deletion
 from namaskah.auth import accounts, audit, sessions
 from namaskah.auth.models import User
 from namaskah.auth.second_factor import factors, totp
+from namaskah.backups.commands import backup
 from namaskah.db import db, transaction
 from namaskah.numbers import pricelists, rate_files, rates, registry
 from namaskah.reconciliation import books, findings, runs
@@ -32,7 +33,7 @@ demo = AppGroup("demo", help="Accounts to try things with; not in production.")
 
 def register_commands(app: Flask) -> None:
     """Add the commands to `flask`."""
-    for group in (catalogue, ledger_group, account, audit_group, rates_group, demo):
+    for group in (catalogue, ledger_group, account, audit_group, rates_group, demo, backup):
         app.cli.add_command(group)
     app.cli.add_command(worker)
 

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from namaskah import production
+from namaskah.backups import settings as backup_settings
 from namaskah.money import MINOR_DIGITS
 from namaskah.papers.paper import unprintable
 from namaskah.wallet import currency_settings
@@ -261,6 +262,24 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PASSWORD_HASHES_AT_ONCE", integer, 1, "password hashes each web process makes at the same time"),
     Setting("ADMIN_SECOND_FACTOR", yes_no, True, "admins need a second factor; no is for development alone"),
     Setting("POLICY_VERSION", day, "2026-11-25", "day from which the policies hold; a later one asks everybody"),
+    # Backups, as docs/backups.md has it
+    Setting(
+        "BACKUP_STORE", backup_settings.store, "", "a folder's whole path or s3://bucket/prefix; empty: no backups"
+    ),
+    Setting(
+        "BACKUP_RECIPIENTS",
+        backup_settings.recipients,
+        (),
+        "age's public keys a backup can be opened with, two or more",
+    ),
+    Setting("BACKUP_HOUR", backup_settings.hour, 2, "hour of the day, UTC, at which the worker makes the backup"),
+    Setting("BACKUP_S3_ENDPOINT", web_url, "https://s3.amazonaws.com", "whose S3 it is, where that is not Amazon"),
+    Setting("BACKUP_S3_REGION", text, "us-east-1", "the bucket's region; Cloudflare R2 wants auto"),
+    Setting("BACKUP_S3_KEY_ID", text, "", "id of the access key to the bucket"),
+    Setting("BACKUP_S3_SECRET", text, "", "that access key's secret"),
+    Setting("BACKUP_PROGRAMS", text, "", "folder with pg_dump and pg_restore; empty: looked for in the usual places"),
+    Setting("BACKUP_DRILL_IDENTITY", text, "", "file with a secret key of age; only on a host that makes drills"),
+    Setting("BACKUP_DRILL_DATABASE_URL", database_url, "", "server drills restore into; empty: that of DATABASE_URL"),
     # Development
     Setting("SANDBOX_URL", text, "", "the sandbox's own page; production refuses to start with it"),
 )
@@ -288,7 +307,7 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def _contradictions(values: dict[str, Any]) -> list[str]:
-    faults = currency_settings.faults(values)
+    faults = currency_settings.faults(values) + backup_settings.faults(values)
     if values.get("ENVIRONMENT") == "production":
         faults += production.faults(values)
         if not values.get("ADMIN_SECOND_FACTOR", True):

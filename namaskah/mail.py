@@ -176,6 +176,12 @@ def low_balance(user: User, balance_minor: int, below_minor: int) -> None:
     _leave("low_balance", user, name=user.name, balance=balance, below=below, **links)
 
 
+def backup_alarm(operator: User, what: Any, detail: str) -> None:
+    """To whoever runs the place: `what`, a sentence that is translated when it is shown, and what is known of it, in
+    plain English."""
+    _leave("backup_alarm", operator, what=what, detail=detail, at=datetime.now(UTC), page=_page("admin/"))
+
+
 def send(to: str, subject: str, text: str, html: str) -> None:
     """Hand one letter to the mail server. Raises OSError or smtplib.SMTPException when it does not take it."""
     config = current_app.config

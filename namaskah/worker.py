@@ -22,6 +22,7 @@ from procrastinate.tasks import Task
 from namaskah import crashes, jobs, mail, tracing
 from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
+from namaskah.backups import alarms, drills, schedule, tombstones
 from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import books, runs
@@ -90,6 +91,11 @@ SCHEDULE = (
     Every(60, books.check_due),
     Every(heartbeats.EVERY_SECONDS, heartbeats.beat),
     Every(5, measuring.measure_due),
+    Every(60, schedule.create_due),
+    Every(60, schedule.drill_due),
+    Every(60, tombstones.keep_due),
+    Every(600, drills.take_reports_due),
+    Every(600, alarms.raise_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.

@@ -52,3 +52,5 @@ class DeletedAccount(Base):
 
     user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     deleted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # When it was written to the place of the backups, which a restore does not take back.
+    kept_outside_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

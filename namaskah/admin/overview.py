@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from namaskah.admin import disputes
+from namaskah.backups import status
 from namaskah.db import db
 from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
@@ -45,6 +46,7 @@ def read() -> dict[str, Any]:
         "refunds_waiting": refund_reading.waiting_for_a_person(),
         "disputes": disputes.open_count(),
         "workers": [worker for worker in heartbeats.workers() if worker.is_alive],
+        "backups": status.read(now),
     }
 
 

@@ -14,9 +14,9 @@ from namaskah.watch import facts, heartbeats, measuring
 # Labels → value.
 Row = tuple[tuple[str, ...], float]
 
-# When the last backup that can be trusted was made, in seconds since then; filled by create_app(). Without it, and
-# before the first one, the age is infinite, which is what an alarm should think of it.
-ages: dict[str, Callable[[], datetime | None]] = {}
+# How long ago, in seconds, the last backup and the last drill succeeded; filled by create_app(). Without it, and before
+# the first one, the age is infinite, which is what an alarm should think of it.
+ages: dict[str, Callable[[], float | None]] = {}
 EXTRA = ("backup", "restore_drill")
 
 
@@ -147,7 +147,8 @@ def part_states() -> list[Row]:
 
 def extra_ages() -> list[Row]:
     """Of what other rooms look after, by name."""
-    return [((name,), _age(ages[name]() if name in ages else None)) for name in EXTRA]
+    seconds = {name: ages[name]() if name in ages else None for name in EXTRA}
+    return [((name,), math.inf if age is None else age) for name, age in seconds.items()]
 
 
 def _providers() -> list[Provider]:

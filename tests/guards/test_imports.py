@@ -33,7 +33,8 @@ ROOMS: dict[str, set[str]] = {
     "spreadsheets": set(),
     "production": {"strength"},
     "papers": set(),  # from plain values
-    "config": {"money", "papers", "production", "wallet.currency_settings"},
+    "backups.settings": set(),  # from plain values
+    "config": {"backups.settings", "money", "papers", "production", "wallet.currency_settings"},
     "limits": {"extensions"},
     "errors": {"db", "limits", "metrics", "tracing"},
     "admission": {"errors"},
@@ -93,19 +94,23 @@ ROOMS: dict[str, set[str]] = {
         "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
         "papers", "spreadsheets", "wallet",
     },
+    "backups": {"account", "auth", "auth.models", "db", "extensions", "mail", "reconciliation"},
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
     "admin": {
-        "auth", "auth.models", "db", "errors", "money", "numbers", "papers", "reconciliation", "wallet",
+        "auth", "auth.models", "backups", "db", "errors", "money", "numbers", "papers", "reconciliation", "wallet",
         "wallet.paystack", "watch",
     },
     "worker": {
-        "account", "auth", "crashes", "db", "jobs", "mail", "numbers", "reconciliation", "tracing", "wallet", "watch",
+        "account", "auth", "backups", "crashes", "db", "jobs", "mail", "numbers", "reconciliation", "tracing", "wallet",
+        "watch",
     },
-    "commands": {"account", "auth", "auth.models", "db", "logs", "numbers", "numbers.registry", "reconciliation",
-        "wallet", "worker"},
+    "commands": {
+        "account", "auth", "auth.models", "backups", "db", "logs", "numbers", "numbers.registry", "reconciliation",
+        "wallet", "worker",
+    },
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -127,14 +132,15 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 
 # Libraries that reach out of the process → the files that may.
 OUTBOUND = {
-    "urllib3": {"http.py", "sandbox/webhooks.py"},
+    "urllib3": {"http.py", "backups/s3_store.py", "sandbox/webhooks.py"},
+    "minio": {"backups/s3_store.py"},
     "requests": set(),
     "httpx": set(),
     "urllib.request": set(),
     "http.client": {"http.py"},
     "socket": {"http.py", "sandbox/faults.py", "sandbox/mailbox.py"},
     "smtplib": {"mail.py"},
-    "subprocess": set(),
+    "subprocess": {"backups/programs.py"},
     "psycopg2": {"serving.py"},
     "redis": {
         "extensions.py",
