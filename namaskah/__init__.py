@@ -41,26 +41,11 @@ DATABASE_TIMEOUTS = {  # milliseconds
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
     """The web application, also used by the worker and by commands. `config` replaces the environment in tests."""
-    from namaskah import (
-        admission,
-        backups,
-        commands,
-        crashes,
-        errors,
-        extensions,
-        filters,
-        headers,
-        language,
-        limits,
-        live,
-    )
+    from namaskah import admission, commands, crashes, errors, extensions, filters, headers, language, limits
     from namaskah import config as settings
-    from namaskah.account import export_views
     from namaskah.auth import links, sessions
     from namaskah.db import db
-    from namaskah.numbers import presenting, proofs, pushing, registry
-    from namaskah.wallet import evidence, statement
-    from namaskah.watch import figures
+    from namaskah.numbers import registry
 
     app = Flask(__name__)
     app.config.update(settings.load() if config is None else config)
@@ -94,12 +79,23 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     errors.register_errors(app)
     _register_blueprints(app)
     app.context_processor(_about_the_reader)
+    _hand_over()
+    commands.register_commands(app)
+    return _watched(app)
+
+
+def _hand_over() -> None:
+    """What lower rooms need of higher ones."""
+    from namaskah import backups, live
+    from namaskah.account import export_views
+    from namaskah.numbers import presenting, proofs, pushing
+    from namaskah.wallet import evidence, statement
+    from namaskah.watch import figures
+
     live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
     statement.describers["activation"] = presenting.describe
     evidence.sources["activation"] = proofs.purchases
     figures.ages.update(backup=backups.backup_age, restore_drill=backups.drill_age)
-    commands.register_commands(app)
-    return _watched(app)
 
 
 def _watched(app: Flask) -> Flask:

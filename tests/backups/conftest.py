@@ -1,6 +1,8 @@
 """A place for backups, and a key to open them that the application does not have."""
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,14 @@ from namaskah.backups.folder_store import FolderStore
 from namaskah.backups.models import BackupRun
 
 Identity = pyrage.x25519.Identity
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """Drills of one server exclude each other and clear away what others left; the suite's processes share a server."""
+    with (Path(tempfile.gettempdir()) / "namaskah-tests-drills.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def programs() -> str:
