@@ -1,10 +1,11 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
 Numbered as in the project's list of money invariants, R for receipts, G for money that goes back to where it was paid
-from, P for gifts (promo_checks.py); those about activations stand with the activations.
+from, P for gifts (promo_checks.py), L for what came over from the predecessor (opening_checks.py); those about
+activations stand with the activations.
 """
 
-from namaskah.wallet import promo_checks
+from namaskah.wallet import opening_checks, promo_checks
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
     (
@@ -234,4 +235,5 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         """,
     ),
     *promo_checks.CHECKS,
+    *opening_checks.CHECKS,
 )

@@ -34,6 +34,8 @@ IN_THE_FILE = {
     "gateway_refunds": "refunds",
     "invoices": "receipts",
     "ledger_accounts": "statement",
+    "legacy_accounts": "brought-over",
+    "legacy_records": "earlier",
     "passkeys": "passkeys",
     "policy_acceptances": "rules",
     "promo_grants": "gifts",

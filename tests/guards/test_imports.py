@@ -70,14 +70,19 @@ ROOMS: dict[str, set[str]] = {
         "numbers.registry", "numbers.directory", "providers.base", "wallet", "auth", "auth.models", "db", "errors",
         "extensions", "jobs", "limits", "live", "money",
     },
+    "legacy.models": {"db"},
     # what stands on all of it
     "health": {"auth", "extensions"},
     "reconciliation": {
         "db", "errors", "jobs", "numbers", "numbers.registry", "providers.base", "wallet", "wallet.paystack",
     },
     "account": {
-        "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
-        "papers", "spreadsheets", "wallet",
+        "auth", "auth.models", "db", "errors", "jobs", "language", "legacy.models", "limits", "live", "mail", "money",
+        "numbers", "papers", "spreadsheets", "wallet",
+    },
+    "legacy": {
+        "legacy.models", "auth", "auth.models", "db", "live", "mail", "money", "numbers", "numbers.directory",
+        "spreadsheets", "wallet",
     },
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),
@@ -85,8 +90,8 @@ ROOMS: dict[str, set[str]] = {
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
     "admin": {"auth", "auth.models", "db", "errors", "money", "numbers", "reconciliation", "wallet"},
     "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
-    "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "reconciliation", "wallet",
-        "worker"},
+    "commands": {"account", "auth", "auth.models", "db", "legacy", "numbers", "numbers.registry",
+        "reconciliation", "wallet", "worker"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
