@@ -33,7 +33,8 @@ SET_ASIDE = {
         "The balance is below zero", "Nothing was booked and nothing is owed here; the account begins with nothing."
     ),
     "no_amount": Kind(
-        "The balance is no amount", "The money is set aside: mend the figure in a copy of the file, then run it again."
+        "The balance is no amount",
+        "The money is set aside: mend the figure in a copy of the file and name the account in --decisions.",
     ),
     "no_address": Kind(
         "There is no e-mail address one could write to",

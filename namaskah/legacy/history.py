@@ -18,7 +18,7 @@ from namaskah.numbers import directory
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is kept of a table's rows. `never_negative`: amounts that made money, by a hole, when they were below zero."""
+    """What is kept of a table's rows. `never_negative`: those that made money when below zero."""
 
     columns: tuple[str, ...]
     amounts: tuple[str, ...] = ()

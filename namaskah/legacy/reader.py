@@ -57,7 +57,8 @@ class LegacyFile:
 def read(path: Path) -> LegacyFile:
     """Everything we need of a file. Raises NotLegacy."""
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
         with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as source:
             source.row_factory = sqlite3.Row
             source.text_factory = values.plain

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 from namaskah.legacy.findings import KINDS, SET_ASIDE, Finding, order
@@ -38,6 +39,11 @@ class Report:
     is_dry: bool
     unknown_decisions: Sequence[str] = ()
     opened: tuple[int, int] | None = None
+
+    @cached_property
+    def addresses(self) -> dict[str, str]:
+        """By the predecessor's id, as the file has them."""
+        return {each.account.legacy_id: each.account.written for each in self.outcomes}
 
     def findings(self) -> list[Finding]:
         """Those of the file, and those that the database knows of."""
@@ -129,7 +135,7 @@ def _tables(plan: Plan) -> Iterator[str]:
 
 def _shown(each: Finding, report: Report) -> str:
     credits = "" if each.credits is None else f"{each.credits} credits"
-    address = _addresses(report).get(each.account, "")
+    address = report.addresses.get(each.account, "")
     row = f"{each.table} {each.row}".strip()
     of = each.account if each.account != each.row else ""
     return "  ".join(filter(None, (row, of and f"of {of}", address, credits, each.detail)))
@@ -137,16 +143,18 @@ def _shown(each: Finding, report: Report) -> str:
 
 def _rows(report: Report) -> Iterator[Sequence[object]]:
     yield ("kind", "sets_aside", "table", "row", "account", "email", "credits", "detail", "what", "then")
-    addresses = _addresses(report)
     for kind, rows in order(report.findings()).items():
         words = (KINDS[kind].what, KINDS[kind].then)
         for each in rows:
-            place = (kind, kind in SET_ASIDE, each.table, each.row, each.account, addresses.get(each.account, ""))
+            place = (
+                kind,
+                kind in SET_ASIDE,
+                each.table,
+                each.row,
+                each.account,
+                report.addresses.get(each.account, ""),
+            )
             yield (*place, each.credits, each.detail, *words)
-
-
-def _addresses(report: Report) -> dict[str, str]:
-    return {each.account.legacy_id: each.account.written for each in report.outcomes}
 
 
 def _money(minor: int) -> str:

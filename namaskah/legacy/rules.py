@@ -63,7 +63,9 @@ class Plan:
 
 def plan(file: LegacyFile, unit: Unit, parse_email: Callable[[str], str | None]) -> Plan:
     """`parse_email` gives an address as we keep it, None for none."""
-    rows = {row["id"]: row for row in reversed(file.tables["users"])}
+    rows: dict[str, Row] = {}
+    for row in file.tables["users"]:
+        rows.setdefault(row["id"], row)
     found = history.read(file, set(rows))
     faults = [*found.findings, *_of_users(file, rows, found.cents)]
     emails = {legacy_id: parse_email(values.plain(row.get("email") or "")) or "" for legacy_id, row in rows.items()}
