@@ -19,7 +19,7 @@ from namaskah.legacy.units import Unit
 # The day on which a credit, until then one dollar, became two, and nobody's balance was touched.
 UNIT_CHANGED = datetime(2025, 10, 16, tzinfo=UTC)
 LEFT_BEHIND = {
-    "api_keys": "the predecessor never accepted one; whoever wants one makes a new one",
+    "api_keys": "the predecessor never accepted one; whoever wants one makes a new one",  # pragma: allowlist secret
     "activity_logs": "pages seen and network addresses: nothing we would keep for so long",
     "service_status": "measured anew",
     "banned_numbers": "numbers of a provider we do not buy from; nobody's in particular",

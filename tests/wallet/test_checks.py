@@ -114,6 +114,9 @@ FAULTS = [
     ("G3", refund("1", "processed")),
     ("G3", refund("1", "failed")),
     ("G3", credit_note(2, "1", 0).replace("'refund'", "'RF-1'")),
+    ("L1", "INSERT INTO legacy_accounts (legacy_id, user_id, state, unit, currency, opened_minor, opened_at)"
+           " VALUES ('user_1', :user, 'opened', '2 USD', 'NGN', 70, now())"),
+    ("L1", "UPDATE ledger_transactions SET kind = 'opening_balance' WHERE kind = 'adjustment'"),
 ]  # fmt: skip
 
 
