@@ -146,7 +146,7 @@ def _judge(plan: Plan, account: Account, known: LegacyAccount | None, owner: Use
     is_decided = account.legacy_id in orders.decisions
     if known is None:
         reasons = _reasons(account, owner)
-        is_theirs = owner is not None or bool(account.older)
+        is_theirs = owner is not None or (account.older and orders.address(account) == account.email)
         action = "nobody" if not orders.address(account) else "joined" if is_theirs else "new"
     else:
         reasons, action = tuple(known.reasons.split()), "waits"

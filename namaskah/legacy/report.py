@@ -6,7 +6,7 @@ Both name people by their address, so only their owner may read them.
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -48,13 +48,20 @@ class Report:
     def findings(self) -> list[Finding]:
         """Those of the file, and those that the database knows of."""
         known = {(each.kind, each.account) for each in self.plan.findings}
-        found = list(self.plan.findings)
+        decided = {each.account.legacy_id for each in self.outcomes if not each.reasons}
+        found = [_decided(each) if each.account in decided else each for each in self.plan.findings]
         for outcome in self.outcomes:
             account = outcome.account
             for kind in (*outcome.reasons, *outcome.notes):
                 if (kind, account.legacy_id) not in known:
                     found.append(Finding(kind, "users", account.legacy_id, account.legacy_id, account.credits))
         return found + [Finding("not_in_file", "--decisions", each) for each in self.unknown_decisions]
+
+
+def _decided(found: Finding) -> Finding:
+    """The same of an account whose money does not wait: if this was a reason to, somebody has decided."""
+    told = "; ".join(filter(None, (found.detail, "brought over all the same, as decided")))
+    return replace(found, detail=told) if found.kind in SET_ASIDE else found
 
 
 def write(report: Report, base: Path) -> tuple[Path, Path]:
@@ -100,7 +107,7 @@ def _lines(report: Report) -> Iterator[str]:
         "",
         "  None was brought over: accounts of Google sign-in had one that is no secret, and cannot",
     )
-    yield from ("  be told from others. Everybody chooses a new one by the letter of “Forgot password?”.",)
+    yield from ("  be told from others. Everybody chooses a new one by the letter of “Forgot your password?”.",)
     for question in plan.questions:
         yield from ("", "TO BE CONFIRMED WITH --meant", "", f"  {question}")
     for kind, rows in order(report.findings()).items():

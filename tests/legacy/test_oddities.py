@@ -110,6 +110,7 @@ def test_a_decision_brings_it_over_once_if_there_is_anything_to_bring(
     expected = 0 if kind in {"negative_balance", "no_amount"} else 1_650_000
     assert (row.opened_minor, row.state) == (expected, "opened" if expected else "set_aside")
     assert ledger.balance(row.user_id or 0).available_minor == expected
+    assert all(("as decided" in each["detail"]) == bool(expected) for each in findings(old)[kind])
 
 
 NOTES: dict[str, tuple[str, Odd]] = {
@@ -217,6 +218,18 @@ def test_of_one_address_in_many_spellings_the_oldest_account_has_it(run: Run, ol
     decided.write_text("user_young\n")
     run("--commit", "--decisions", str(decided))
     assert ledger.balance(rows[0].user_id or 0).available_minor == 1_980_000
+
+
+def test_a_younger_account_may_get_an_address_of_its_own(run: Run, old: Predecessor, tmp_path: Path) -> None:
+    old.user("ada", 5.0, created_at="2025-11-02 00:00:00")
+    old.user("young", 1.0, email="ADA@example.com", created_at="2025-11-03 00:00:00")
+    decided = tmp_path / "decided"
+    decided.write_text("user_young young@example.com\n")
+    for _again in range(2):
+        run("--commit", "--decisions", str(decided))
+    row = account("user_young")
+    assert (db.session.get_one(User, row.user_id).email, row.opened_minor) == ("young@example.com", 330_000)
+    assert account("user_ada").user_id != row.user_id
 
 
 @pytest.mark.parametrize(
