@@ -25,7 +25,8 @@ AT_ONCE = 1_000
 NOTE = "balance of the earlier Namaskah"
 # No decision makes money of these.
 NOTHING_TO_PAY = {"negative_balance", "no_amount"}
-TOUCHED = ("new", "joined", "released")
+# Whoever opened the account that is here may be a stranger: nothing of it is theirs, neither money nor records.
+DOUBTED = "address_not_confirmed"
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Orders:
 @dataclass(frozen=True)
 class Outcome:
     """What became of one account, or would. `action`: new (an account was made), joined (to one that was here), nobody
-    (no address, no account), released (set aside until now), waits (set aside before, and still), known (nothing to
-    do). `minor` came into the wallet now, `before_minor` earlier, `aside_minor` waits, for `reasons`; `notes` are other
-    kinds of findings."""
+    (no address, or one that whoever has an account with it never confirmed), released (set aside until now), waits (set
+    aside before, and still), known (nothing to do). `minor` came into the wallet now, `before_minor` earlier,
+    `aside_minor` waits, for `reasons`; `notes` are other kinds of findings."""
 
     account: Account
     action: str
@@ -107,8 +108,10 @@ def _bring(plan: Plan, account: Account, orders: Orders) -> Outcome:
         if owner is None and outcome.action in {"new", "released"}:
             address = orders.address(account)
             owner = accounts.bring_over(address, orders.password_hash, account.created_at, account.is_verified)
+        if outcome.action == "nobody":
+            owner = None
         _keep_records(account, owner, outcome)
-        if outcome.action in (*TOUCHED, "nobody"):
+        if outcome.action not in {"known", "waits"}:
             _write(plan, row, owner, outcome, orders)
     return outcome
 
@@ -126,6 +129,8 @@ def _find_owner(account: Account, known: LegacyAccount | None, orders: Orders, *
     row as deleting the account does: no money comes in behind its back."""
     address = orders.address(account)
     user_id = known.user_id if known else None
+    if known is not None and user_id is None and account.legacy_id not in orders.decisions:
+        return None  # nobody's, as was found then
     if user_id is None and account.older and address == account.email:
         user_id = db.session.scalar(select(LegacyAccount.user_id).where(LegacyAccount.legacy_id == account.older))
     if user_id is None and address:
@@ -145,9 +150,7 @@ def _judge(plan: Plan, account: Account, known: LegacyAccount | None, owner: Use
         return Outcome(account, "known", before_minor=known.opened_minor, notes=notes)
     is_decided = account.legacy_id in orders.decisions
     if known is None:
-        reasons = _reasons(account, owner)
-        is_theirs = owner is not None or (account.older and orders.address(account) == account.email)
-        action = "nobody" if not orders.address(account) else "joined" if is_theirs else "new"
+        reasons, action = _reasons(account, owner), _first_action(account, owner, orders)
     else:
         reasons, action = tuple(known.reasons.split()), "waits"
     if is_decided and "other_address" not in notes:
@@ -157,22 +160,30 @@ def _judge(plan: Plan, account: Account, known: LegacyAccount | None, owner: Use
         )
         reasons += ("account_closed",) if gone else () if orders.address(account) else ("no_address",)
         action = "released" if action == "waits" and not reasons else action
+    elif DOUBTED in reasons and known is None:
+        action = "nobody"
     if reasons:
         return Outcome(account, action, aside_minor=minor, reasons=reasons, notes=notes)
     return Outcome(account, action, minor=minor, notes=notes)
+
+
+def _first_action(account: Account, owner: User | None, orders: Orders) -> str:
+    address = orders.address(account)
+    is_theirs = owner is not None or (account.older and address == account.email)
+    return "nobody" if not address else "joined" if is_theirs else "new"
 
 
 def _reasons(account: Account, owner: User | None) -> tuple[str, ...]:
     """Why the money of an account that was never here waits."""
     if owner is None or account.older:
         return account.reasons
-    doubts = ("account_closed",) if not owner.is_active else () if owner.is_verified else ("address_not_confirmed",)
-    return account.reasons + doubts
+    closed = () if owner.is_active else ("account_closed",)
+    return account.reasons + closed + (() if owner.is_verified else (DOUBTED,))
 
 
 def _notes(account: Account, known: LegacyAccount | None, owner: User | None) -> tuple[str, ...]:
     if known is None:
-        return ("joined",) if owner is not None and not account.older else ()
+        return ("joined",) if owner is not None and owner.is_verified and not account.older else ()
     notes = ["deleted_since"] if owner is not None and owner.deleted_at else []
     if known.credits != account.credits:
         notes.append("changed_since")

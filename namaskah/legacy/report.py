@@ -26,7 +26,7 @@ WORDS = {
     "released": "set aside until now, brought over as decided",
     "waits": "set aside earlier and still",
     "known": "brought over earlier",
-    "nobody": "without an address, no account made",
+    "nobody": "no account: without an address, or with one that is here and was never confirmed",
 }
 
 

@@ -249,10 +249,29 @@ def test_an_account_that_was_here_is_joined_if_its_owner_reads_the_mail(
     old.user("ada", 5.0)
     run("--commit")
     row = account("user_ada")
-    assert (row.user_id, row.reasons, row.opened_minor) == (user.id, kind, 0 if kind else 1_650_000)
+    is_theirs = kind != "address_not_confirmed"
+    expected = (user.id if is_theirs else None, kind, 0 if kind else 1_650_000)
+    assert (row.user_id, row.reasons, row.opened_minor) == expected
     db.session.refresh(user)
     assert user.password_hash == "!"
-    assert [each["account"] for each in findings(old)["joined"]] == ["user_ada"]
+    assert ("joined" in findings(old)) == is_theirs
+
+
+def test_a_stranger_with_somebodys_address_gets_nothing_of_theirs(run: Run, old: Predecessor, tmp_path: Path) -> None:
+    user = support.make_user("ada@example.com", verified=False)
+    old.user("ada", 5.0)
+    bought(old)
+    for _again in range(2):
+        run("--commit")
+    assert db.session.scalar(select(func.count(LegacyRecord.id))) == 0
+    assert ledger.balance(user.id).available_minor == 0
+    with transaction():
+        user.email_verified_at = func.now()
+    decided = tmp_path / "decided"
+    decided.write_text("user_ada\n")
+    run("--commit", "--decisions", str(decided))
+    assert (account("user_ada").user_id, ledger.balance(user.id).available_minor) == (user.id, 1_650_000)
+    assert db.session.scalar(select(func.count(LegacyRecord.id)).where(LegacyRecord.user_id == user.id)) == 3
 
 
 def test_who_has_left_since_is_not_brought_back(run: Run, old: Predecessor, tmp_path: Path) -> None:
