@@ -1,6 +1,5 @@
 """What the `flask` command can do besides serving: load the catalogue, check the ledger, work, make demo accounts."""
 
-import getpass
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -16,9 +15,11 @@ from namaskah import worker as background
 from namaskah.account import deletion
 from namaskah.auth import accounts, audit, sessions
 from namaskah.auth.models import User
+from namaskah.auth.operators import name as _operator
 from namaskah.auth.second_factor import factors, totp
 from namaskah.backups.commands import backup
 from namaskah.db import db, transaction
+from namaskah.legacy.command import import_legacy
 from namaskah.numbers import pricelists, rate_files, rates, registry
 from namaskah.reconciliation import books, findings, runs
 from namaskah.wallet import cards, currency_guard, ledger, promo
@@ -36,6 +37,7 @@ def register_commands(app: Flask) -> None:
     for group in (catalogue, ledger_group, account, audit_group, rates_group, demo, backup):
         app.cli.add_command(group)
     app.cli.add_command(worker)
+    app.cli.add_command(import_legacy)
 
 
 @click.command()
@@ -231,14 +233,6 @@ def _tombstones(lines: TextIO) -> list[deletion.Tombstone]:
         except ValueError:
             raise click.ClickException(f"line {number} is no deletion: {line.strip()[:60]}") from None
     return found
-
-
-def _operator() -> str:
-    """Who sits at the keyboard, as far as the machine knows."""
-    try:
-        return f"operator:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "operator"
 
 
 def _refuse_other_currency() -> None:

@@ -101,6 +101,11 @@ def top_up_paid(user: User, amount_minor: int, balance_minor: int, receipt: str)
     _leave("top_up_paid", user, name=user.name, amount=amount, balance=balance, receipt=receipt, receipt_link=link)
 
 
+def account_moved(user: User) -> None:
+    """The user's account at the predecessor is here now, and has no password yet."""
+    _leave("account_moved", user, page=_page("forgot-password"))
+
+
 def gift_ends(user: User, left_minor: int, until: datetime) -> None:
     """So much of a gift, in minor units of the wallet's currency, is left and runs out then."""
     with reading_as(user):

@@ -22,6 +22,7 @@ from namaskah.auth.models import AuditEvent, EmailChange, PolicyAcceptance, Sess
 from namaskah.auth.second_factor.models import Passkey
 from namaskah.db import db
 from namaskah.language import reading_as
+from namaskah.legacy.models import LegacyAccount, LegacyRecord
 from namaskah.money import MINOR_DIGITS
 from namaskah.numbers.models import Activation, Favourite, Message
 from namaskah.spreadsheets import cell
@@ -245,6 +246,20 @@ def _messages(user: User) -> Query:
     )
 
 
+def _earlier(user: User) -> Query:
+    row = LegacyRecord
+    return select(row.source, row.legacy_id, row.at, row.content).where(row.user_id == user.id).order_by(row.id)
+
+
+def _brought_over(user: User) -> Query:
+    row = LegacyAccount
+    return (
+        select(row.legacy_id, row.created_at, row.credits, row.unit, row.opened_minor, row.currency, row.state)
+        .where(row.user_id == user.id)
+        .order_by(row.id)
+    )
+
+
 def _favourites(user: User) -> Query:
     return select(Favourite.service_code).where(Favourite.user_id == user.id).order_by(Favourite.service_code)
 
@@ -270,6 +285,10 @@ SHEETS = (
     Sheet("low-balance", _l("Below which balance you wanted a letter"), table(_low_balance)),
     Sheet("activations", _l("The numbers you bought"), table(_activations)),
     Sheet("messages", _l("The messages that came to them"), table(_messages)),
+    Sheet(
+        "brought-over", _l("Your accounts at the earlier Namaskah, and what came over of them"), table(_brought_over)
+    ),
+    Sheet("earlier", _l("What the earlier Namaskah knew of you: orders, payments, questions"), table(_earlier)),
     Sheet("favourites", _l("Services you have starred"), table(_favourites)),
 )
 

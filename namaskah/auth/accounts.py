@@ -17,7 +17,7 @@ from namaskah import language as languages
 from namaskah.auth import audit, links, passwords, policies, sessions
 from namaskah.auth.models import User
 from namaskah.auth.signing import signer
-from namaskah.db import db, leave_database, transaction, violated
+from namaskah.db import db, leave_database, require_transaction, transaction, violated
 from namaskah.errors import UserError
 
 LINK_HOURS = 24
@@ -274,6 +274,20 @@ def reset_demo_passwords() -> list[NewPassword]:
             user.password_hash = password_hash
             sessions.end_all(user)
     return made
+
+
+def bring_over(email: str, password_hash: str, created_at: datetime | None, is_verified: bool) -> User:
+    """A customer of the predecessor: has accepted none of our rules yet, and is asked before money moves. Needs an open
+    transaction; runs into uq_users_email_lower when the address has an account."""
+    require_transaction()
+    user = User(email=email, password_hash=password_hash, policy_version="", policy_accepted_at=func.now())
+    if created_at is not None:
+        user.created_at = created_at
+    if is_verified:
+        user.email_verified_at = func.now()
+    db.session.add(user)
+    db.session.flush()
+    return user
 
 
 def _add(email: str, password_hash: str, language: str, **values: Any) -> User:

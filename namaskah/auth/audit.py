@@ -27,6 +27,7 @@ SENTENCES = {
     "login_closed": _l("Log-in refused: the account is closed"),
     "confirm_failed": _l("Asked to confirm who you are: wrong answer"),
     "logout": _l("Logged out"),
+    "brought_over": _l("Account brought over from the earlier Namaskah"),
     "email_confirmed": _l("E-mail address confirmed"),
     "password_changed": _l("Password changed"),
     "reset_asked": _l("Asked for a letter to choose a new password"),

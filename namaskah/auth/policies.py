@@ -37,8 +37,9 @@ def has_accepted(user: User) -> bool:
 
 
 def changes_since(version: str) -> Sequence[LazyString]:
-    """What is different now from what it was in `version`; nothing when nobody wrote it down."""
-    return [change for at, changes in CHANGES.items() if version < at <= present() for change in changes]
+    """What is different now from what it was in `version`; nothing when nobody wrote it down, or to somebody who never
+    accepted one."""
+    return [change for at, changes in CHANGES.items() if version and version < at <= present() for change in changes]
 
 
 def accept(user: User) -> None:

@@ -1,11 +1,11 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
 Numbered as in the project's list of money invariants, R for receipts, G for money that goes back to where it was paid
-from, D for disputes (dispute_checks.py), P for gifts (promo_checks.py), K for cards; those about activations stand with
-the activations.
+from, D for disputes (dispute_checks.py), P for gifts (promo_checks.py), K for cards, L for what came over from the
+predecessor (opening_checks.py); those about activations stand with the activations.
 """
 
-from namaskah.wallet import promo_checks
+from namaskah.wallet import opening_checks, promo_checks
 from namaskah.wallet.dispute_checks import DISPUTE_CHECKS
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
@@ -248,4 +248,5 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     *promo_checks.CHECKS,
     *DISPUTE_CHECKS,
+    *opening_checks.CHECKS,
 )

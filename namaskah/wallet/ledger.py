@@ -257,6 +257,13 @@ def adjust(user_id: int, reference: str, amount_minor: int, actor: str, note: st
     )
 
 
+def opening_balance(user_id: int, reference: str, amount_minor: int, actor: str, note: str) -> bool:
+    """What a customer had in the predecessor's books and has here from now on. `suspense` holds the other side, until
+    whoever took that money pays it in."""
+    amounts = {_user("user_available", user_id): amount_minor, _house("suspense"): -amount_minor}
+    return _post("opening_balance", reference, amounts, actor=actor, note=note)
+
+
 def provider_charge(provider: str, currency: str, reference: str, cost_micros: int) -> bool:
     """The provider took the cost of an order from our balance there."""
     return _post(

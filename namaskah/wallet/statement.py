@@ -34,7 +34,7 @@ MOST_LOOKED_AT = 5_000  # for one page
 FILTERS: dict[str, tuple[str, ...]] = {
     "all": (),
     "in": (
-        *("top_up", "adjustment", "refund_to_source_begin", "refund_to_source_back"),
+        *("top_up", "opening_balance", "adjustment", "refund_to_source_begin", "refund_to_source_back"),
         *("refund_to_source_return", "refund_to_source_late", "dispute_won"),
     ),
     "bought": ("hold", "release", "refund"),
@@ -344,6 +344,8 @@ def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
         return str(TOPPED_UP.get(end or "", TOP_UP))
     if kind == "adjustment":
         return str(_("Correction: %(reason)s", reason=note))
+    if kind == "opening_balance":
+        return str(_("Balance of your account at the earlier Namaskah"))
     if kind == "promo_granted":
         by_code = VOUCHER.fullmatch(note)
         return str(_("Gift by code …%(code)s", code=by_code[1]) if by_code else _("Gift: %(reason)s", reason=note))

@@ -38,6 +38,8 @@ IN_THE_FILE = {
     "invoices": "receipts",
     "ledger_accounts": "statement",
     "low_balance_letters": "low-balance",
+    "legacy_accounts": "brought-over",
+    "legacy_records": "earlier",
     "passkeys": "passkeys",
     "policy_acceptances": "rules",
     "promo_grants": "gifts",

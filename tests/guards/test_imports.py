@@ -81,6 +81,7 @@ ROOMS: dict[str, set[str]] = {
         "numbers.registry", "numbers.directory", "providers.base", "wallet", "auth", "auth.models", "db", "errors",
         "extensions", "jobs", "limits", "live", "money",
     },
+    "legacy.models": {"db"},
     # what stands on all of it
     "health": {"auth", "extensions"},
     "reconciliation": {
@@ -91,8 +92,12 @@ ROOMS: dict[str, set[str]] = {
         "release", "wallet",
     },
     "account": {
-        "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
-        "papers", "spreadsheets", "wallet",
+        "auth", "auth.models", "db", "errors", "jobs", "language", "legacy.models", "limits", "live", "mail", "money",
+        "numbers", "papers", "spreadsheets", "wallet",
+    },
+    "legacy": {
+        "legacy.models", "auth", "auth.models", "db", "live", "mail", "money", "numbers", "numbers.directory",
+        "spreadsheets", "wallet",
     },
     "backups": {"account", "auth", "auth.models", "db", "extensions", "mail", "reconciliation"},
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
@@ -108,8 +113,8 @@ ROOMS: dict[str, set[str]] = {
         "watch",
     },
     "commands": {
-        "account", "auth", "auth.models", "backups", "db", "logs", "numbers", "numbers.registry", "reconciliation",
-        "wallet", "worker",
+        "account", "auth", "auth.models", "backups", "db", "legacy", "logs", "numbers", "numbers.registry",
+        "reconciliation", "wallet", "worker",
     },
     # a program of its own
     "sandbox": set(),

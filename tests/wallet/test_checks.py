@@ -127,6 +127,9 @@ FAULTS = [
     ("K1", "INSERT INTO saved_cards (user_id, authorization_code, email, signature, brand, last4, exp_month, exp_year)"
            " VALUES (0, '', '', '', '', '', 1, 2030);"
            "UPDATE top_ups SET card_id = (SELECT id FROM saved_cards WHERE user_id = 0)"),
+    ("L1", "INSERT INTO legacy_accounts (legacy_id, user_id, state, unit, currency, opened_minor, opened_at)"
+           " VALUES ('user_1', :user, 'opened', '2 USD', 'NGN', 70, now())"),
+    ("L1", "UPDATE ledger_transactions SET kind = 'opening_balance' WHERE kind = 'adjustment'"),
 ]  # fmt: skip
 
 
