@@ -4,8 +4,15 @@ This file also runs in the parent process, which gevent must not patch and which
 locks made before the patch would block a whole worker. What the workers need is imported in the hook, after it.
 """
 
+import json
+import logging
 import os
 import resource
+import shutil
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 
@@ -23,7 +30,7 @@ worker_connections = 5000
 preload_app = False
 graceful_timeout = 30
 keepalive = 2
-accesslog = None
+accesslog = None  # namaskah/request_log.py writes one line a request, without its address
 # It would let anyone of the same account stop the server, and complains where HOME cannot be written.
 control_socket_disable = True
 # Only PROXY_HOPS decides which forwarded headers are believed.
@@ -33,20 +40,69 @@ forwarded_allow_ips = ""
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 
+# Where the processes keep what they count, so that any of them can tell of all (namaskah/metrics.py).
+COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class _Lines(logging.Formatter):
+    """The parent's own lines, like those of namaskah/logs.py, which it must not import."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        message = record.getMessage() + (f" {self.formatException(record.exc_info)}" if record.exc_info else "")
+        if _as_json:
+            line = {"at": at.isoformat(timespec="milliseconds"), "level": record.levelname, "logger": record.name}
+            return json.dumps(line | {"message": message, "process": record.process})
+        return f"{at.astimezone():%H:%M:%S} {record.levelname} {record.name}: {message}"
+
+
+_kind = {"production": "json"}.get(_setting("ENVIRONMENT", "production"), "text")
+_as_json = (os.environ.get("LOG_FORMAT") or _kind) == "json"
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"lines": {"()": _Lines}},
+    "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stdout"}},
+    "root": {"level": "WARNING", "handlers": ["out"]},
+    "loggers": {"gunicorn.error": {"level": loglevel.upper(), "handlers": ["out"], "propagate": False}},
+}
+
 
 def on_starting(server: Any) -> None:
     """Say so when the system allows fewer open files than a worker may have pages."""
     if _hard != resource.RLIM_INFINITY and _hard < worker_connections + 500:
         server.log.warning("only %d open files allowed: raise the limit (ulimit -n) to serve more pages", _hard)
+    # A parent that takes over from another (USR2) inherits its folder, whose processes still count there.
+    named = os.environ.get(COUNTS) if "GUNICORN_PID" not in os.environ else None
+    try:
+        os.environ[COUNTS] = named or tempfile.mkdtemp(prefix="namaskah-counts-")
+        for left_over in Path(os.environ[COUNTS]).glob("*.db"):
+            left_over.unlink()
+    except OSError as error:
+        os.environ.pop(COUNTS, None)
+        server.log.warning("nowhere to keep counts (%s): /metrics tells of one process alone", error)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a worker has counted stays; the pages that were open there are not any more."""
+    for file in Path(os.environ.get(COUNTS, "/nonexistent")).glob(f"gauge_live*_{worker.pid}.db"):
+        with suppress(OSError):
+            file.unlink()
+
+
+def on_exit(server: Any) -> None:
+    if counts := os.environ.get(COUNTS):
+        shutil.rmtree(counts, ignore_errors=True)
 
 
 def post_worker_init(worker: Any) -> None:
     """In the worker, patched, the application loaded, before its first request."""
     import gevent  # noqa: PLC0415
 
-    from namaskah import serving  # noqa: PLC0415
+    from namaskah import logs, serving  # noqa: PLC0415
     from namaskah.wallet import currency_guard  # noqa: PLC0415
 
+    logs.configure(worker.app.callable.config)
     serving.let_psycopg2_yield()
     with worker.wsgi.app_context():
         currency_guard.refuse_other_currency()

@@ -5,6 +5,10 @@ production  what it refuses to start with        strength    whether a secret ca
 admission   which requests come in at all        headers     what answers tell the browser
 limits      how often what may be done           health      for whoever watches the processes
 crashes     what an outside service is told of our errors
+tracing     which request or job it is           request_log around each request
+logs        what every process writes            redaction   what no log may hold
+metrics     what a web process counts            release     which version runs
+draining    whether this process is about to end
 extensions  Flask extensions, instances          errors      what a person may be told
 money       amounts                              filters     how amounts, numbers and times are shown
 language    in which language and zone           mail        one function per e-mail
@@ -18,6 +22,7 @@ wallet/     ledger, top-ups and receipts         pages/      public pages
 numbers/    catalogue, activations, messages     providers/  one file per upstream protocol
 admin/      the operator's pages                 api/        webhooks in
 reconciliation/  others' books against ours
+watch/      whether all is well: heartbeats, measurements, the status page, /health, /metrics
 sandbox/    a separate app that plays providers and Paystack for development and tests
 """
 
@@ -46,7 +51,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     app = Flask(__name__)
     app.config.update(settings.load() if config is None else config)
     app.config.update(_derived(app.config))
-    crashes.report_to(app.config["SENTRY_DSN"])
+    crashes.report_to(app.config)
     admission.register_admission(app)
     db.init_app(app)
     extensions.migrate.init_app(app, db, compare_type=True)
@@ -79,6 +84,14 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     statement.describers["activation"] = presenting.describe
     evidence.sources["activation"] = proofs.purchases
     commands.register_commands(app)
+    return _watched(app)
+
+
+def _watched(app: Flask) -> Flask:
+    """The application with its log of requests around everything else."""
+    from namaskah import request_log
+
+    request_log.register_request_log(app)
     return app
 
 
@@ -129,7 +142,7 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _register_blueprints(app: Flask) -> None:
-    from namaskah import account, admin, auth, health, live, numbers, pages, wallet
+    from namaskah import account, admin, auth, health, live, numbers, pages, wallet, watch
     from namaskah.account import deletion_views as _deletion_views
     from namaskah.account import export_views as _export_views
     from namaskah.account import security_views as _security_views
@@ -160,6 +173,8 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.wallet import top_up_views as _top_up_views
     from namaskah.wallet import views as _wallet_views
     from namaskah.wallet import voucher_views as _voucher_views
+    from namaskah.watch import status_views as _status_views
+    from namaskah.watch import views as _watch_views
 
     for blueprint in (
         pages.blueprint,
@@ -172,6 +187,7 @@ def _register_blueprints(app: Flask) -> None:
         admin.blueprint,
         live.blueprint,
         health.blueprint,
+        watch.blueprint,
         paystack.blueprint,
         providers.blueprint,
     ):

@@ -16,7 +16,7 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 METHODS = ("GET", "HEAD", "POST")  # all that any page or program of ours uses
-HEALTH = "/health/live"
+HEALTH = ("/health", "/health/live", "/health/ready", "/metrics")
 
 
 class FromElsewhere(UserError):
@@ -59,8 +59,8 @@ class _Forwarded:
             # What ProxyFix has not taken is anybody's word.
             for name in [name for name in environ if name.startswith(("HTTP_X_FORWARDED", "HTTP_FORWARDED"))]:
                 del environ[name]
-            # Whoever balances the load asks by the machine's address, not by our name.
-            if environ.get("PATH_INFO") == HEALTH:
+            # Whoever watches or balances the load asks by the machine's address, not by our name.
+            if environ.get("PATH_INFO") in HEALTH:
                 environ["HTTP_HOST"] = host
             elif "HTTP_HOST" in environ:
                 environ["HTTP_HOST"] = environ["HTTP_HOST"].lower()

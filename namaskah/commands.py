@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import logging
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
@@ -12,6 +11,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 from sqlalchemy import text
 
+from namaskah import logs
 from namaskah import worker as background
 from namaskah.account import deletion
 from namaskah.auth import accounts, audit, sessions
@@ -41,7 +41,7 @@ def register_commands(app: Flask) -> None:
 def worker() -> None:
     """Do the background work until stopped."""
     _refuse_other_currency()
-    logging.basicConfig(level=current_app.config["LOG_LEVEL"], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(current_app.config)
     background.run(current_app._get_current_object())  # type: ignore[attr-defined]
 
 

@@ -110,6 +110,12 @@ def log_level(value: str) -> str:
     return value.upper()
 
 
+def log_format(value: str) -> str:
+    if value not in {"json", "text"}:
+        raise ValueError("json or text is wanted")
+    return value
+
+
 def day(value: str) -> str:
     """A date as 2026-11-25: of two, the later one is the greater text too."""
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
@@ -181,7 +187,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("WEB_WORKERS", integer, 2, "web processes; each serves thousands of open live pages"),
     Setting("PROXY_HOPS", integer, 0, "reverse proxies in front of us whose X-Forwarded headers we believe"),
     Setting("LOG_LEVEL", log_level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
+    Setting("LOG_FORMAT", log_format, "", "json or text; empty means json in production and text elsewhere"),
+    Setting("COMMIT", text, "", "the commit that runs, for /health; empty: Render's, or the checkout's own"),
     Setting("SENTRY_DSN", text, "", "where crashes are reported; empty switches reporting off"),
+    Setting("SENTRY_TRACES_PERCENT", percent, 0, "percent of requests and jobs whose times go there too, as in 2.5"),
+    Setting("METRICS_TOKEN", text, "", "what Prometheus sends as bearer token to read /metrics; empty closes that way"),
+    Setting("METRICS_FROM", networks, (), "networks that read /metrics without it, comma separated: 10.0.0.0/8"),
+    Setting(
+        "STATUS_URL", web_url, "", "page the worker opens to see whether pages are up; empty: BASE_URL's front page"
+    ),
     # What we stand on
     Setting("DATABASE_URL", database_url, REQUIRED, "PostgreSQL 15 or newer; everything that matters is in it"),
     Setting("DATABASE_POOL_SIZE", integer, 10, "database connections each process keeps"),

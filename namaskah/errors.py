@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
-from namaskah import limits
+from namaskah import limits, metrics, tracing
 from namaskah.db import db
 
 
@@ -100,6 +100,7 @@ def _too_busy(error: Exception) -> Response:
 
 
 def _fault(error: Exception) -> Response:
+    metrics.CRASHES.inc()
     current_app.logger.exception("unhandled error at %s", request.endpoint, exc_info=error)
     # What went wrong may have left a broken transaction, and the error page reads who is logged in.
     db.session.rollback()
@@ -129,8 +130,8 @@ def _answer(
     if getattr(view, "access", None) == "signed":
         return make_response("", status)  # a program reads the status alone
     template = "errors/_error.html" if request.headers.get("HX-Request") else page
-    html = render_template(template, code=status, title=title, message=message, money=money, what_to_do=what_to_do)
-    return make_response(html, status)
+    said = {"title": title, "message": message, "money": money, "what_to_do": what_to_do}
+    return make_response(render_template(template, code=status, request_id=tracing.known_id(), **said), status)
 
 
 def _title(status: int) -> str:

@@ -29,6 +29,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import DecodeError, HTTPError, LocationValueError
 from urllib3.util.connection import create_connection
 
+from namaskah import tracing
+
 CONNECT_SECONDS = 3.0
 CHUNK = 65_536
 
@@ -155,7 +157,8 @@ def request(
     `max_bytes` caps the decoded body. Any status is an answer, redirects included; they are not followed.
     Raises NeverSent, NoAnswer or BadAnswer, nothing else. Only resolving a host name is beyond the deadline's reach.
     """
-    wanted = {"accept-encoding": "gzip", "user-agent": "namaskah/1", **(headers or {})}
+    ours = {"accept-encoding": "gzip", "user-agent": "namaskah/1", tracing.HEADER.lower(): tracing.current_id()}
+    wanted = {**ours, **(headers or {})}
     if any("\n" in value or "\r" in value or not value.isascii() for value in wanted.values()):
         raise NeverSent("a header that cannot be sent")  # http.client would quote it, token and all, in its error
     extra: dict[str, Any] = {"body": body} if json is None else {"json": json}

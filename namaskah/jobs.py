@@ -10,9 +10,12 @@ from procrastinate import App
 from procrastinate.contrib.sqlalchemy import SQLAlchemyPsycopg2Connector
 from sqlalchemy import text
 
+from namaskah import tracing
 from namaskah.db import db, require_transaction, transaction
 
 FAILED_KEPT_DAYS = 7
+# Beside a job's own arguments: the request that caused it.
+REQUEST_ID = "_request_id"
 
 # Defers only, over the caller's connection; the worker has an App of its own with the asynchronous driver.
 _deferrer = App(connector=SQLAlchemyPsycopg2Connector())
@@ -21,10 +24,18 @@ _deferrer = App(connector=SQLAlchemyPsycopg2Connector())
 def defer(name: str, **arguments: Any) -> None:
     """Have the worker run task `name` with these JSON-able arguments once the open transaction has committed.
 
-    Raises RuntimeError outside `transaction()`.
+    The id of the request it is about goes along. Raises RuntimeError outside `transaction()`.
     """
     require_transaction()
+    if tracing.known_id():
+        arguments[REQUEST_ID] = tracing.known_id()
     _deferrer.configure_task(name, allow_unknown=True, connection=db.session.connection()).defer(**arguments)
+
+
+def split(arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The request a job belongs to (empty for none), and what was deferred with it."""
+    own = {name: value for name, value in arguments.items() if name != REQUEST_ID}
+    return str(arguments.get(REQUEST_ID, "")), own
 
 
 def forget_ended_due() -> int:

@@ -27,7 +27,8 @@ def faults(values: Mapping[str, Any]) -> list[str]:
 
 def _own_faults(values: Mapping[str, Any]) -> list[str]:
     present, old = values.get("SECRET_KEY", ""), values.get("SECRET_KEYS_OLD", ())
-    own = {"SECRET_KEY": present, "PROVIDER_WEBHOOK_TOKEN": values.get("PROVIDER_WEBHOOK_TOKEN", "")}
+    tokens = ("PROVIDER_WEBHOOK_TOKEN", "METRICS_TOKEN")
+    own = {"SECRET_KEY": present} | {name: values.get(name, "") for name in tokens}
     found = [
         f"{name} {fault}; {HOW}" for name, value in own.items() if value and (fault := weakness(value)) is not None
     ]

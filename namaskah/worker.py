@@ -4,10 +4,13 @@ Run as `flask worker`; any number of workers may run against one database. Perio
 a backlog of mail delays nobody's code.
 """
 
+import asyncio
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +19,7 @@ from procrastinate import App, PsycopgConnector, RetryStrategy
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
-from namaskah import jobs, mail
+from namaskah import crashes, jobs, mail, tracing
 from namaskah.account import erasing, exports
 from namaskah.auth import accounts, audit, credentials, email_changes, sessions
 from namaskah.db import db
@@ -35,6 +38,7 @@ from namaskah.wallet import (
     sweeping,
     topups,
 )
+from namaskah.watch import heartbeats, measuring
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +82,8 @@ SCHEDULE = (
     Every(600, jobs.forget_ended_due),
     Every(600, runs.start_due),
     Every(60, books.check_due),
+    Every(heartbeats.EVERY_SECONDS, heartbeats.beat),
+    Every(5, measuring.measure_due),
 )
 
 # Name of a job (jobs.defer) → what it does with its arguments. All may run twice: a worker can die after the work.
@@ -99,6 +105,7 @@ JOBS_AT_ONCE = 4
 LAST_JOB_SECONDS = 8
 LAST_TURN_SECONDS = 10
 RESTART_SECONDS = 2
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _only_named(self: Job) -> Any:
@@ -128,33 +135,74 @@ def run(app: Flask) -> None:
         until = time.monotonic() + LAST_TURN_SECONDS
         for thread in threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
+        _leave(app)
+
+
+def _leave(app: Flask) -> None:
+    """Nobody needs to miss a worker that was stopped."""
+    try:
+        with app.app_context():
+            heartbeats.leave()
+    except Exception as error:
+        log.warning("the heartbeat was not taken out: %s", type(error).__name__)
 
 
 def _work_on_jobs(app: Flask) -> None:
-    """Run the queue until a signal ends it; begin again when the database was away."""
-    while True:
+    """Run the queue until a signal ends it; begin again when the database was away, which the queue takes for an order
+    to stop: by itself it would return as after a signal."""
+    told_to_stop = threading.Event()
+    while not told_to_stop.is_set():
         try:
-            _queue(app).run_worker(
-                concurrency=JOBS_AT_ONCE, delete_jobs="successful", shutdown_graceful_timeout=LAST_JOB_SECONDS
-            )
+            asyncio.run(_work_until_told(app, told_to_stop))
         except Exception:
             log.exception("the job queue stopped, beginning again")
-            time.sleep(RESTART_SECONDS)
-        else:
-            return
+        if not told_to_stop.is_set():
+            for number in STOP_SIGNALS:  # the loop's own handlers ended with it
+                signal.signal(number, lambda *_about: told_to_stop.set())
+            told_to_stop.wait(RESTART_SECONDS)
+
+
+async def _work_until_told(app: Flask, told_to_stop: threading.Event) -> None:
+    """One run of the queue. Cancelled, it takes no new job and finishes those under way."""
+    queue = _queue(app)
+    async with queue.open_async():
+        work = queue.run_worker_async(
+            concurrency=JOBS_AT_ONCE,
+            delete_jobs="successful",
+            shutdown_graceful_timeout=LAST_JOB_SECONDS,
+            install_signal_handlers=False,
+        )
+        working = asyncio.create_task(work)
+
+        def stop() -> None:
+            if not told_to_stop.is_set():
+                told_to_stop.set()
+                working.cancel()
+
+        for number in STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        if told_to_stop.is_set():
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
 
 
 def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:
     """Call a verb for ever. An error is logged and the verb called again: what was due is still due."""
+    name = every.verb.__name__
     while not stop.is_set():
         started = time.monotonic()
-        done = 0
-        try:
-            # Leaving the context gives the connection back, which fails too when the database has just gone away.
-            with app.app_context():
-                done = every.verb()
-        except Exception:
-            log.exception("%s failed", every.verb.__name__)
+        done, failed = 0, False
+        with tracing.working(f"verb {name}"):
+            try:
+                # Leaving the context gives the connection back, which fails too when the database has just gone away.
+                with crashes.timed("verb", name), app.app_context():
+                    done = every.verb()
+            except Exception:
+                failed = True
+                log.exception("%s failed", name)
+        heartbeats.turned(name, every.seconds, failed)
+        if failed:
             stop.wait(1)
         if not done:
             stop.wait(max(0.05, every.seconds - (time.monotonic() - started)))
@@ -182,10 +230,17 @@ def _queue(app: Flask) -> App:
 
 def _register(queue: App, app: Flask, name: str, verb: Callable[..., Any]) -> None:
     def work(**arguments: Any) -> None:
-        with app.app_context():
+        request_id, own = jobs.split(arguments)
+        with tracing.working(f"job {name}", request_id), crashes.timed("job", name), app.app_context():
+            started = time.monotonic()
+            failed = True
             try:
-                verb(**arguments)
+                verb(**own)
+                failed = False
             finally:
+                heartbeats.worked(name, failed)
+                milliseconds = round((time.monotonic() - started) * 1000, 1)
+                log.info("job %s %s", name, "failed" if failed else "done", extra={"fields": {"ms": milliseconds}})
                 db.session.remove()
 
     queue.task(name=name, retry=RETRY)(work)

@@ -12,6 +12,7 @@ from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
 from namaskah.wallet import house, inbox, refund_reading, reversals, top_up_lists
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, TopUp
+from namaskah.watch import heartbeats
 
 SHOWN = 20
 # The books are checked every ten minutes; nobody has for this long: is a worker running?
@@ -43,6 +44,7 @@ def read() -> dict[str, Any]:
         "differences": findings.unexplained(),
         "refunds_waiting": refund_reading.waiting_for_a_person(),
         "disputes": disputes.open_count(),
+        "workers": [worker for worker in heartbeats.workers() if worker.is_alive],
     }
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from simple_websocket import Server
 
+from namaskah import metrics
+
 MAX_WAITING = 64
 # A worker serves a few thousand sockets; one account must not be able to take them all.
 MAX_PAGES_OF_USER = 20
@@ -77,9 +79,11 @@ def present(page: Page) -> Iterator[None]:
         _Process.pages.setdefault(page.user_id, set()).add(page)
     if _Process.closing_with is not None:
         page.close(_Process.closing_with)
+    metrics.OPEN_SOCKETS.inc()
     try:
         yield
     finally:
+        metrics.OPEN_SOCKETS.dec()
         with _Process.lock:
             _Process.pages[page.user_id].discard(page)
             if not _Process.pages[page.user_id]:

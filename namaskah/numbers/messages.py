@@ -59,6 +59,7 @@ def store(activation: Activation, sms: Sms, is_late: bool) -> bool:
             sender=sms.sender[:80] if sms.sender else None,
             is_late=is_late,
             received_at=func.clock_timestamp(),
+            provider_at=sms.received_at,
         )
         .on_conflict_do_nothing(index_elements=["activation_id", "fingerprint"])
         .returning(Message.id)

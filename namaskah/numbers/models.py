@@ -223,6 +223,7 @@ class Message(Base):
     sender: Mapped[str | None] = mapped_column(String(80))
     is_late: Mapped[bool] = mapped_column(server_default=text("false"))
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    provider_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # when the provider says it had it
 
 
 class StrayOrder(Base):

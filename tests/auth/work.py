@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import text
 
-from namaskah import extensions, worker
+from namaskah import extensions, jobs, worker
 from namaskah.db import db, transaction
 
 LETTERS_WITH_LINKS = ("send_verification", "send_reset_link", "send_email_change")
@@ -26,7 +26,7 @@ def run_jobs(app: Flask) -> list[dict[str, Any]]:
             )
         with extensions.mail.record_messages() as outbox:
             for row in rows:
-                worker.TASKS[row.task_name](**row.args)
+                worker.TASKS[row.task_name](**jobs.split(row.args)[1])
         return [{"to": m.recipients[0], "subject": m.subject, "text": m.body, "html": m.html} for m in outbox]
 
 

@@ -100,6 +100,7 @@ def make(stand: Stand) -> Gallery:
 
 _PUBLIC = (
     *("/", "/pricing", "/pricing?q=telegram", f"/pricing?q={LONG_WORD[:60]}", "/terms", "/privacy", "/acceptable-use"),
+    "/status",
     *("/refunds", "/register", "/login", "/verify-email/expired", "/numbers", "/numbers?service=telegram"),
     *("/forgot-password", "/reset-password/expired", "/not-here", "/dev/components"),
 )

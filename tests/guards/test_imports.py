@@ -19,20 +19,27 @@ ROOMS: dict[str, set[str]] = {
     "wallet.fees": {"wallet.currencies"},
     "wallet.currency_settings": {"wallet.currencies", "wallet.fees"},
     "money": {"wallet.currencies"},
-    "http": set(),
+    "tracing": set(),
+    "redaction": set(),
+    "metrics": set(),
+    "release": set(),
+    "draining": set(),
+    "logs": {"redaction", "tracing"},
+    "http": {"tracing"},
     "db": set(),
     "extensions": set(),
-    "crashes": set(),
+    "crashes": {"release", "tracing"},
     "strength": set(),
     "spreadsheets": set(),
     "production": {"strength"},
     "papers": set(),  # from plain values
     "config": {"money", "papers", "production", "wallet.currency_settings"},
     "limits": {"extensions"},
-    "errors": {"db", "limits"},
+    "errors": {"db", "limits", "metrics", "tracing"},
     "admission": {"errors"},
+    "request_log": {"admission", "crashes", "metrics", "tracing"},
     "headers": set(),
-    "jobs": {"db"},
+    "jobs": {"db", "tracing"},
     "numbers.directory": set(),  # names of services and countries, from files
     # providers: built from plain values
     "providers": set(),
@@ -55,7 +62,7 @@ ROOMS: dict[str, set[str]] = {
     "language": {"auth.models"},
     "filters": {"language", "money", "numbers.directory"},
     "mail": {"auth.models", "filters", "jobs", "language"},
-    "live": {"auth.models", "db", "extensions"},
+    "live": {"auth.models", "db", "extensions", "metrics"},
     "serving": {"live"},
     # the product, lowest first
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
@@ -77,6 +84,10 @@ ROOMS: dict[str, set[str]] = {
     "reconciliation": {
         "db", "errors", "jobs", "numbers", "numbers.registry", "providers.base", "wallet", "wallet.paystack",
     },
+    "watch": {
+        "auth", "db", "draining", "extensions", "http", "metrics", "numbers", "numbers.registry", "reconciliation",
+        "release", "wallet",
+    },
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "limits", "live", "mail", "money", "numbers",
         "papers", "spreadsheets", "wallet",
@@ -87,11 +98,13 @@ ROOMS: dict[str, set[str]] = {
     "api.providers": {"auth", "extensions", "numbers", "providers.answers", "providers.sms_activate_answers"},
     "admin": {
         "auth", "auth.models", "db", "errors", "money", "numbers", "papers", "reconciliation", "wallet",
-        "wallet.paystack",
+        "wallet.paystack", "watch",
     },
-    "worker": {"account", "auth", "db", "jobs", "mail", "numbers", "reconciliation", "wallet"},
-    "commands": {"account", "auth", "auth.models", "db", "numbers", "numbers.registry", "reconciliation", "wallet",
-        "worker"},
+    "worker": {
+        "account", "auth", "crashes", "db", "jobs", "mail", "numbers", "reconciliation", "tracing", "wallet", "watch",
+    },
+    "commands": {"account", "auth", "auth.models", "db", "logs", "numbers", "numbers.registry", "reconciliation",
+        "wallet", "worker"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -122,7 +135,14 @@ OUTBOUND = {
     "smtplib": {"mail.py"},
     "subprocess": set(),
     "psycopg2": {"serving.py"},
-    "redis": {"extensions.py", "limits.py", "live/publishing.py", "live/subscription.py", "numbers/catalogue.py"},
+    "redis": {
+        "extensions.py",
+        "limits.py",
+        "live/publishing.py",
+        "live/subscription.py",
+        "numbers/catalogue.py",
+        "watch/probing.py",
+    },
     "procrastinate": {"jobs.py", "worker.py"},
 }
 

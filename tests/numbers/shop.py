@@ -11,6 +11,7 @@ from sqlalchemy import text, update
 from namaskah import worker
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
+from namaskah.jobs import split
 from namaskah.numbers import activations, polling, registry, settling
 from namaskah.numbers.models import Activation, ActivationEvent, Provider, StrayOrder
 from namaskah.providers import fivesim, sms_activate
@@ -131,7 +132,7 @@ def jobs() -> list[tuple[int, str, dict[str, Any]]]:
 def run_jobs() -> None:
     for number, name, arguments in jobs():
         try:
-            worker.TASKS[name](**arguments)
+            worker.TASKS[name](**split(arguments)[1])
         except ProviderDown:
             continue
         with transaction():

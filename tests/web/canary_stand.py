@@ -44,6 +44,7 @@ class Place:
     commands: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         with closing(psycopg2.connect(self.database_url.replace("+psycopg2", ""))) as connection:
@@ -58,6 +59,24 @@ class Place:
             kept = {key: value for key, value in arguments.items() if (name, key) not in LETTERS}
             self.jobs.append(f"{name} {json.dumps(kept)}")
 
+    def note_what_is_told(self, token: str) -> None:
+        """/metrics, /health and the status page."""
+        for path in ("/metrics", "/health", "/health/ready", "/status"):
+            request = urllib.request.Request(f"{self.site.url}{path}", headers={"Authorization": f"Bearer {token}"})
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                self.told.append(answer.read().decode())
+
+    def personal(self, *patterns: str) -> list[str]:
+        """What of somebody's data is in a log or at Sentry, where it has nothing to look for at all."""
+        places = {path.name: path.read_text(errors="replace") for path in self.logs.glob("*.log")}
+        places["Sentry"] = "\n".join(self.reports)
+        return [
+            f"{place}: …{text[max(0, found.start() - 120) : found.end()]}…"
+            for place, text in places.items()
+            for pattern in patterns
+            for found in re.finditer(pattern, text)
+        ]
+
     def leaks(self, wanted: dict[str, str]) -> list[str]:
         """Which canary is where it must not be."""
         places = {path.name: path.read_text(errors="replace") for path in self.logs.glob("*.log")}
@@ -66,6 +85,7 @@ class Place:
             "Redis": "\n".join(self.commands),
             "an error page": "\n".join(self.errors),
             "a job": "\n".join(self.jobs),
+            "what is told of us": "\n".join(self.told),
         }
         return [
             f"{what} in {place}: …{text[max(0, text.index(value) - 120) : text.index(value) + 20]}…"
@@ -124,7 +144,10 @@ def place(name: str, folder: Path, keys: dict[str, str]) -> Iterator[Place]:
         environment = support.settings(database, redis.url, sandbox)
         environment |= {
             "SENTRY_DSN": dsn,
+            "SENTRY_TRACES_PERCENT": "100",
             "LOG_LEVEL": "DEBUG",
+            "LOG_FORMAT": "json",
+            "METRICS_TOKEN": keys["METRICS_TOKEN"],
             "PROVIDER_WEBHOOK_TOKEN": keys["PROVIDER_WEBHOOK_TOKEN"],
         }
         with installation(environment, logs) as site:

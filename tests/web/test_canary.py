@@ -19,7 +19,8 @@ from tests.support import wait_until
 from tests.web.canary_stand import Person, Place, canary, place
 
 KEYS = {
-    name: canary(name) for name in ("FIVESIM_TOKEN", "HEROSMS_KEY", "PAYSTACK_SECRET_KEY", "PROVIDER_WEBHOOK_TOKEN")
+    name: canary(name)
+    for name in ("FIVESIM_TOKEN", "HEROSMS_KEY", "PAYSTACK_SECRET_KEY", "PROVIDER_WEBHOOK_TOKEN", "METRICS_TOKEN")
 }
 MINE = {name: canary(name) for name in ("password", "wrong-password", "sms")}
 CODE = "739154"
@@ -74,8 +75,16 @@ def test_no_secret_comes_out_anywhere(stand: Place) -> None:
     assert "send_mail" in (stand.logs / "worker.log").read_text()
     assert any("LIMITS" in command for command in stand.commands)
     assert len(stand.errors) >= 4
+    stand.note_what_is_told(KEYS["METRICS_TOKEN"])
+    assert len(stand.told) == 4
+    assert any('"type":"transaction"' in report for report in stand.reports), "times are reported, too"
+    assert any('"where": "job send_mail"' in line for line in (stand.logs / "worker.log").read_text().splitlines())
     leaks = stand.leaks(wanted)
     assert leaks == [], "\n".join(leaks)
+    phones = [re.escape(phone) for (phone,) in stand.sql("SELECT DISTINCT phone FROM activations WHERE phone <> ''")]
+    assert phones
+    personal = stand.personal(re.escape(EMAIL), rf"(?<![\w.-]){CODE}(?![\w.-])", *phones)
+    assert personal == [], "\n".join(personal)
     wait_until(lambda: not stand.sql("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'send_mail'"), 30, "letters")
 
 
