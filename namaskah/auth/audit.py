@@ -46,6 +46,8 @@ SENTENCES = {
     "passkey_refused": _l("Passkey refused: it may be a copy"),
     "banned": _l("Account closed by us"),
     "unbanned": _l("Account opened again by us"),
+    "admin_made": _l("Made an operator of this site"),
+    "admin_ended": _l("No operator of this site any more"),
     "policies_accepted": _l("New version of the rules accepted"),
     "export_asked": _l("A file of everything we hold of you was asked for"),
     "export_downloaded": _l("The file of everything we hold of you was downloaded"),

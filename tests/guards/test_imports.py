@@ -63,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     "filters": {"language", "money", "numbers.directory"},
     "mail": {"auth.models", "filters", "jobs", "language"},
     "live": {"auth.models", "db", "extensions", "metrics"},
-    "serving": {"live"},
+    "serving": {"draining", "live"},
     # the product, lowest first
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
@@ -103,8 +103,9 @@ ROOMS: dict[str, set[str]] = {
     "worker": {
         "account", "auth", "crashes", "db", "jobs", "mail", "numbers", "reconciliation", "tracing", "wallet", "watch",
     },
-    "commands": {"account", "auth", "auth.models", "db", "logs", "numbers", "numbers.registry", "reconciliation",
-        "wallet", "worker"},
+    "commands": {"account", "auth", "auth.models", "db", "doctor", "logs", "numbers", "numbers.registry",
+        "reconciliation", "wallet", "worker"},
+    "doctor": {"config", "http", "numbers.registry", "production", "providers.base", "redaction", "watch"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -131,11 +132,12 @@ OUTBOUND = {
     "httpx": set(),
     "urllib.request": set(),
     "http.client": {"http.py"},
-    "socket": {"http.py", "sandbox/faults.py", "sandbox/mailbox.py"},
-    "smtplib": {"mail.py"},
-    "subprocess": set(),
+    "socket": {"doctor/site.py", "http.py", "sandbox/faults.py", "sandbox/mailbox.py"},
+    "smtplib": {"doctor/mail.py", "mail.py"},
+    "subprocess": {"doctor/host.py"},
     "psycopg2": {"serving.py"},
     "redis": {
+        "doctor/redis.py",
         "extensions.py",
         "limits.py",
         "live/publishing.py",
