@@ -168,6 +168,8 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.numbers import views as _number_views
     from namaskah.pages import components
     from namaskah.pages import views as _page_views
+    from namaskah.wallet import auto_top_up_views as _auto_top_up_views
+    from namaskah.wallet import card_views as _card_views
     from namaskah.wallet import invoice_views as _invoice_views
     from namaskah.wallet import statement_views as _statement_views
     from namaskah.wallet import top_up_views as _top_up_views

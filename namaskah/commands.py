@@ -21,7 +21,7 @@ from namaskah.db import db, transaction
 from namaskah.doctor.command import doctor
 from namaskah.numbers import pricelists, rate_files, rates, registry
 from namaskah.reconciliation import books, findings, runs
-from namaskah.wallet import currency_guard, ledger, promo
+from namaskah.wallet import cards, currency_guard, ledger, promo
 
 catalogue = AppGroup("catalogue", help="Services, countries and the providers' price lists.")
 ledger_group = AppGroup("ledger", help="The double-entry ledger.")
@@ -147,8 +147,9 @@ def reset_second_factor(email: str, reason: str) -> None:
 
 @account.command("reencrypt")
 def reencrypt() -> None:
-    """After a change of SECRET_KEY: bring the seeds of authenticator apps under the new one."""
+    """After a change of SECRET_KEY: bring the seeds of authenticator apps and the codes of cards under the new one."""
     click.echo(f"{totp.reencrypt()} seeds are under the newest key now.")
+    click.echo(f"{cards.reencrypt()} codes of cards are under the newest key now.")
 
 
 @account.command("deletions")

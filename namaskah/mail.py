@@ -151,6 +151,31 @@ def dispute_waits(operator: User, dispute_id: int, number: str, amount_minor: in
     _leave("dispute_waits", operator, number=number, amount=amount, due_at=due_at, page=page)
 
 
+def auto_top_up_paid(user: User, amount_minor: int, balance_minor: int, receipt: str, card: str) -> None:
+    """The same for money that came by itself, from `card`; it says how that is stopped."""
+    with reading_as(user):
+        amount, balance = money_text(amount_minor), money_text(balance_minor)
+    links = {"receipt_link": _page(f"wallet/invoices/{receipt}"), "cards_link": _page("wallet/cards")}
+    _leave(
+        "auto_top_up_paid", user, name=user.name, amount=amount, balance=balance, receipt=receipt, card=card, **links
+    )
+
+
+def auto_top_up_off(user: User, why: Any, said: str, page: str | None, *, to_confirm: bool) -> None:
+    """The automatic top-up is switched off. `why` is a sentence that is translated when it is shown, `said` the bank's
+    own words or nothing, `page` that of the payment: `to_confirm`, if it can still be paid there."""
+    links = {"page_link": page and _page(page), "settings_link": _page("wallet/auto-top-up")}
+    _leave("auto_top_up_off", user, name=user.name, why=why, said=said, to_confirm=to_confirm, **links)
+
+
+def low_balance(user: User, balance_minor: int, below_minor: int) -> None:
+    """Less than `below_minor` can be spent, as the user wanted to be told."""
+    with reading_as(user):
+        balance, below = money_text(balance_minor), money_text(below_minor)
+    links = {"wallet_link": _page("wallet"), "settings_link": _page("wallet/auto-top-up")}
+    _leave("low_balance", user, name=user.name, balance=balance, below=below, **links)
+
+
 def send(to: str, subject: str, text: str, html: str) -> None:
     """Hand one letter to the mail server. Raises OSError or smtplib.SMTPException when it does not take it."""
     config = current_app.config

@@ -26,6 +26,8 @@ from namaskah.db import db
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import books, runs
 from namaskah.wallet import (
+    auto_topups,
+    card_deactivations,
     debts,
     dispute_answers,
     dispute_letters,
@@ -33,6 +35,7 @@ from namaskah.wallet import (
     events,
     house,
     invoices,
+    low_balance,
     promo,
     refund_asking,
     sweeping,
@@ -70,6 +73,9 @@ SCHEDULE = (
     Every(1800, disputes.find_open),
     Every(30, debts.collect_due),
     Every(60, dispute_letters.remind_due),
+    Every(5, auto_topups.charge_due, threads=2),  # a bank may take its seconds
+    Every(10, card_deactivations.deactivate_due),
+    Every(10, low_balance.tell_due),
     Every(60, invoices.issue_missing_due),
     Every(20, promo.expire_due),
     Every(600, promo.remind_due),

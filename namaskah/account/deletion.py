@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flask_babel import gettext as _
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
+from sqlalchemy.sql import ColumnElement
 
 from namaskah import mail
 from namaskah.account import erasing
@@ -67,7 +68,7 @@ class Standing:
 def standing(user: User) -> Standing:
     """How an account stands now. A number whose code has come is in nobody's way: it is paid and can be ended."""
     waiting = select(Activation).where(Activation.user_id == user.id, Activation.state.in_(HOLDING))
-    pending = select(TopUp).where(TopUp.user_id == user.id, TopUp.state == "pending")
+    pending = select(TopUp).where(TopUp.user_id == user.id, or_(TopUp.state == "pending", _is_being_charged()))
     balance = ledger.balance(user.id)
     return Standing(
         balance.available_minor,
@@ -78,6 +79,11 @@ def standing(user: User) -> Standing:
         debts.trouble(user.id),
         user.is_admin,
     )
+
+
+def _is_being_charged() -> ColumnElement[bool]:
+    """A kept card's payment on its way to the bank: unlike a checkout, it goes on without its payer."""
+    return and_(TopUp.state == "opened", TopUp.origin != "checkout", TopUp.checkout_url.is_(None))
 
 
 def delete(user: User, given_up_minor: int) -> None:

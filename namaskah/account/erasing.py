@@ -11,6 +11,7 @@ from namaskah.auth import sessions
 from namaskah.auth.models import PolicyAcceptance, User
 from namaskah.db import db, require_transaction, transaction
 from namaskah.numbers.models import Activation, Message
+from namaskah.wallet import cards
 from namaskah.wallet.models import GatewayEvent, TopUp
 from namaskah.wallet.promo_models import PromoGrant
 from namaskah.wallet.refund_models import GatewayRefund
@@ -18,14 +19,17 @@ from namaskah.wallet.refund_models import GatewayRefund
 # Tables that name an account by `user_id` → what becomes of their rows. A test fails for a table that is in neither.
 ERASED = (
     *(
+        "auto_top_ups",
         "buyer_details",
         "data_exports",
         "dispute_papers",
         "email_changes",
         "factor_tries",
         "favourites",
+        "low_balance_letters",
         "passkeys",
         "recovery_codes",
+        "saved_cards",
         "sessions",
     ),
     "totp_seeds",
@@ -50,6 +54,7 @@ def erase(owner: User, deleted_at: datetime | None = None) -> None:
     require_transaction()
     _drop_letters(owner.email)
     sessions.end_all(owner)
+    cards.forget_all(owner.id)
     for name in ERASED:
         table = db.metadata.tables[name]
         db.session.execute(table.delete().where(table.c.user_id == owner.id))

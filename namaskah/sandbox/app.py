@@ -12,7 +12,18 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from . import checkout, control, dispute_api, dispute_control, fivesim, handler_api, pages, paystack, refund_api
+from . import (
+    card_charges,
+    checkout,
+    control,
+    dispute_api,
+    dispute_control,
+    fivesim,
+    handler_api,
+    pages,
+    paystack,
+    refund_api,
+)
 from .control import realistic
 from .mailbox import SmtpListener
 from .messages import parse_code
@@ -34,7 +45,7 @@ def create_app(world: World) -> Flask:
     app.json = IsoJson(app)
     app.extensions["sandbox"] = world
     app.url_map.strict_slashes = False
-    apis = (fivesim, handler_api, refund_api, dispute_api, paystack)
+    apis = (fivesim, handler_api, refund_api, dispute_api, card_charges, paystack)
     for module in (*apis, checkout, control, dispute_control, pages):
         app.register_blueprint(module.bp)
     app.jinja_env.filters["usd"] = lambda micros: f"${micros / 1_000_000:,.4f}"

@@ -33,26 +33,6 @@ def customer_data(transaction: Transaction) -> dict[str, Any]:
     }
 
 
-def _authorization(transaction: Transaction) -> dict[str, Any]:
-    if transaction.status != "success":
-        return {}
-    return {
-        "authorization_code": f"AUTH_{transaction.access_code[:10]}",
-        "bin": "408408",
-        "last4": "4081",
-        "exp_month": "12",
-        "exp_year": "2030",
-        "channel": "card",
-        "card_type": "visa ",
-        "bank": "TEST BANK",
-        "country_code": "NG",
-        "brand": "visa",
-        "reusable": True,
-        "signature": f"SIG_{zlib.crc32(transaction.email.encode()):020d}",
-        "account_name": None,
-    }
-
-
 def _log(transaction: Transaction) -> dict[str, Any] | None:
     if not transaction.history:
         return None
@@ -92,14 +72,14 @@ def _core(transaction: Transaction, domain: str) -> dict[str, Any]:
         "gateway_response": transaction.gateway_response,
         "paid_at": stamp(transaction.paid_at),
         "created_at": stamp(transaction.created_at),
-        "channel": "card",
+        "channel": transaction.channel,
         "currency": transaction.currency,
         "ip_address": "127.0.0.1",
         "metadata": _metadata(transaction.metadata),
         "log": _log(transaction),
         "fees": transaction.fees,
         "fees_split": None,
-        "authorization": _authorization(transaction),
+        "authorization": transaction.authorization,
         "customer": customer_data(transaction),
         "plan": None,
         "split": {},

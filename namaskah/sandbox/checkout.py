@@ -43,9 +43,16 @@ def act(access_code: str) -> Response | str:
     amount = _amount(request.form.get("amount"), transaction)
     if amount is None:
         return _page(transaction, "That is not an amount that can be paid.")
-    if here.till.pay(transaction, amount):
+    if here.till.pay(transaction, amount, *_paid_with(request.form.get("with", "card"), transaction.email)):
         here.webhooks.announce(transaction)
     return _go(_callback(transaction), transaction)
+
+
+def _paid_with(chosen: str, email: str) -> tuple[dict[str, Any], str]:
+    """What is left behind, and the channel: a card that may be charged again, one that may not, or a transfer."""
+    if chosen == "transfer":
+        return {}, "bank_transfer"
+    return world().cards.authorize(email, reusable=chosen != "once").as_told(), "card"
 
 
 def _amount(given: str | None, transaction: Transaction) -> int | None:

@@ -142,7 +142,7 @@ def _set_stock(account: Account, key: str, count: int) -> None:
 def books() -> Response:
     here = world()
     told = {provider: account.as_json() for provider, account in here.accounts.items()}
-    paystack = {**here.till.as_json(), "refunds": here.refunds.as_json()}
+    paystack = {**here.till.as_json(), "refunds": here.refunds.as_json(), "cards": here.cards.as_json()}
     return jsonify({**told, "paystack": paystack, "disputes": here.disputes.as_json()})
 
 

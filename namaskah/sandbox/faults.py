@@ -18,14 +18,14 @@ from typing import Any
 from flask import Response, g, request
 
 OPERATIONS = ["*", "buy", "poll", "list", "cancel", "finish", "again", "ban", "prices", "balance"]
-OPERATIONS += ["initialize", "verify", "webhook"]
+OPERATIONS += ["initialize", "verify", "webhook", "charge", "deactivate"]
 OPERATIONS += ["refund", "refund_read", "refund_retry", "banks"]
 OPERATIONS += ["dispute", "evidence", "upload", "resolve"]
 # Kinds that come in two tempers: as named, the request never reaches the provider; with _after, the work is done
 # (a number allocated, money taken) and only the answer is spoilt.
 SPOILERS = {"slow", "hang", "reset", "error", "html", "cut", "empty", "huge"}
 ALIASES = {"error_500": "error", "cut_json": "cut", "error_500_after": "error_after", "cut_json_after": "cut_after"}
-TWISTS = {"wrong_price", "duplicate_id", "bad_row"}
+TWISTS = {"wrong_price", "duplicate_id", "bad_row", "declined", "challenge", "undecided"}
 REFUSALS = {"no_stock", "no_balance", "rate_limited", "bad_key"}
 KINDS = SPOILERS | {f"{kind}_after" for kind in SPOILERS} | TWISTS | REFUSALS | {"drip"} | set(ALIASES)
 

@@ -16,24 +16,24 @@ from .world import world
 bp = Blueprint("paystack", __name__, url_prefix="/paystack")
 
 
-def _json(value: dict[str, Any], status: int = 200) -> Response:
+def answer(value: dict[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(value, ensure_ascii=False), status, mimetype="application/json")
 
 
 def ok(message: str, data: Any, **more: Any) -> Response:
     """Paystack's yes."""
-    return _json({"status": True, "message": message, "data": data, **more})
+    return answer({"status": True, "message": message, "data": data, **more})
 
 
 def _rejected(rejection: Rejected) -> Response:
     kind = "validation_error" if rejection.status < 500 else "api_error"
     meta = {"nextStep": "Ensure that the values passed are valid and try again"}
     error = {"status": False, "message": rejection.message, "meta": meta, "type": kind, "code": rejection.code}
-    return _json(error, rejection.status)
+    return answer(error, rejection.status)
 
 
 def _bad_key() -> Response:
-    return _json({"status": False, "message": "Invalid key"}, 401)
+    return answer({"status": False, "message": "Invalid key"}, 401)
 
 
 def serve(operation: str, work: Callable[[], Response]) -> Response:
@@ -49,7 +49,7 @@ def serve(operation: str, work: Callable[[], Response]) -> Response:
         except Rejected as rejection:
             return _rejected(rejection)
 
-    too_many = _json({"status": False, "message": "Too many requests"}, 429)
+    too_many = answer({"status": False, "message": "Too many requests"}, 429)
     return here.serve("paystack", operation, checked, {"bad_key": _bad_key(), "rate_limited": too_many})
 
 
@@ -143,4 +143,4 @@ def _fetch(transaction_id: str) -> Response:
 
 @bp.route("/<path:unknown>", methods=["GET", "POST", "PUT", "DELETE"])
 def unknown(unknown: str) -> Response:
-    return _json({"status": False, "message": "Endpoint not found"}, 404)
+    return answer({"status": False, "message": "Endpoint not found"}, 404)

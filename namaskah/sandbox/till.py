@@ -52,6 +52,8 @@ class Transaction:
     attempts: int = 0
     errors: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    channel: str = "card"
+    authorization: dict[str, Any] = field(default_factory=dict)
     webhook_deliveries: list[dict[str, Any]] = field(default_factory=list)
     domain: str | None = None  # another mode than the till's, where that was set
 
@@ -169,17 +171,21 @@ class Till:
         transaction.history.append({"type": kind, "message": message, "time": spent})
         self._save(transaction)
 
-    def pay(self, transaction: Transaction, amount: int) -> bool:
-        """The payer pays this amount, in subunits. False when it was paid before: a charge succeeds once."""
+    def pay(
+        self, transaction: Transaction, amount: int, authorization: dict[str, Any] | None = None, channel: str = "card"
+    ) -> bool:
+        """The payer pays this amount, in subunits, and leaves this authorization behind. False when it was paid before:
+        a charge succeeds once."""
         with self._journal.writing():
             if transaction.has_succeeded:
                 return False
             transaction.status, transaction.gateway_response = "success", "Successful"
             transaction.paid_amount, transaction.fees = amount, fees(amount, transaction.currency)
             transaction.paid_at = datetime.now(UTC)
+            transaction.authorization, transaction.channel = authorization or {}, channel
             transaction.attempts += 1
-            self._step(transaction, "action", "Attempted to pay with card")
-            self._step(transaction, "success", "Successfully paid with card")
+            self._step(transaction, "action", f"Attempted to pay with {channel}")
+            self._step(transaction, "success", f"Successfully paid with {channel}")
             return True
 
     def mark_reversed(self, transaction: Transaction, is_reversed: bool) -> None:
@@ -198,6 +204,12 @@ class Till:
             transaction.attempts += 1
             transaction.errors += 1
             self._step(transaction, "error", f"Error: {reason}")
+
+    def wait(self, transaction: Transaction, status: str = "ongoing") -> None:
+        """The bank is still at it, or waits for the cardholder."""
+        with self._journal.writing():
+            transaction.status, transaction.gateway_response = status, "Pending"
+            self._save(transaction)
 
     def leave(self, transaction: Transaction) -> None:
         """The payer goes away without paying."""

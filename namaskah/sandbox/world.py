@@ -10,6 +10,7 @@ from typing import cast
 from flask import Response, current_app
 
 from .books import Account
+from .cards import Cards
 from .catalogue import PROVIDERS, shelf
 from .dials import Dials
 from .disputes import Disputes
@@ -72,6 +73,7 @@ class World:
         numbering = Numbering()
         self.accounts = {p: Account(shelf(p), self.journal, self.dials, numbering) for p in PROVIDERS}
         self.till = Till(self.journal, config.paystack_secret_key)
+        self.cards = Cards(self.journal)
         self.webhooks = Webhooks(config, self.till, self.faults)
         self.refunds = Refunds(self.journal, self.till, self.webhooks)
         self.disputes = Disputes(self.journal, self.till, self.webhooks)
@@ -86,6 +88,7 @@ class World:
         self.disputes.reset()
         self.till.reset()
         self.refunds.reset()
+        self.cards.reset()
         self.mailbox.reset()
         self.calls.reset()
         self.dials.reset(self.config.auto_sms_seconds)

@@ -6,9 +6,10 @@ refunds gives money back to where it came from (refund_asking asks for it, refun
 bank accounts, refund_reading and refund_words show it, paystack_refunds speaks) ·
 invoices issues receipts, invoice_papers words them · statement explains, periods cuts it, statement_files writes it ·
 promo gives credit that runs out and takes it back, promo_spending is what purchases take of it · vouchers are codes one
-gets it by, voucher_batches makes them · house knows our own accounts · currencies is the table of them, fees and quotes
-reckon what paying costs, currency_settings and currency_guard keep the one we have · checks proves. What money is spent
-on is unknown here: an opaque reference, "activation:7".
+gets it by, voucher_batches makes them · cards keeps cards, card_charges charges them, auto_topups by itself ·
+low_balance writes · house knows our own accounts · currencies is the table of them, fees and quotes reckon what paying
+costs, currency_settings and currency_guard keep the one we have · checks proves. What money is spent on is unknown
+here: an opaque reference, "activation:7".
 """
 
 from flask import Blueprint

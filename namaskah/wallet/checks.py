@@ -1,8 +1,8 @@
 """What must hold at every instant, each as a query that gives the offenders: no row, no fault.
 
 Numbered as in the project's list of money invariants, R for receipts, G for money that goes back to where it was paid
-from, D for disputes (dispute_checks.py), P for gifts (promo_checks.py); those about activations stand with the
-activations.
+from, D for disputes (dispute_checks.py), P for gifts (promo_checks.py), K for cards; those about activations stand with
+the activations.
 """
 
 from namaskah.wallet import promo_checks
@@ -233,6 +233,17 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
                          b.back IS DISTINCT FROM r.amount_minor
                          OR num_nonnulls(b.gone, b.late, b.returned, n.total_minor) > 0
                     ELSE num_nonnulls(b.gone, b.back, b.late, b.returned, n.total_minor) > 0 END
+        """,
+    ),
+    (
+        "K1",
+        "a card that is charged is its payer's own, and charged by itself only while it is kept",
+        """
+        SELECT w.user_id, w.card_id, NULL AS reference FROM auto_top_ups w LEFT JOIN saved_cards c ON c.id = w.card_id
+         WHERE w.is_on AND (c.user_id IS DISTINCT FROM w.user_id OR c.removed_at IS NOT NULL)
+         UNION ALL
+        SELECT t.user_id, t.card_id, t.reference FROM top_ups t JOIN saved_cards c ON c.id = t.card_id
+         WHERE c.user_id <> t.user_id
         """,
     ),
     *promo_checks.CHECKS,

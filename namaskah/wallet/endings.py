@@ -9,8 +9,8 @@ from flask_babel import lazy_gettext as _l
 from markupsafe import Markup, escape
 
 from namaskah.filters import money
+from namaskah.wallet.auto_wishes import CARD_REFUSED, NOT_OPENED
 from namaskah.wallet.models import TopUp
-from namaskah.wallet.topups import NOT_OPENED
 
 # What the gateway says of an amount that it takes from nobody.
 NOT_TAKEN = {"transaction amount limit exceeded", "invalid amount sent", "you must specify a valid amount"}
@@ -34,8 +34,17 @@ def ending(top_up: TopUp, is_leaving: bool = False) -> Ending:
         return _paid(top_up)
     if top_up.state in ("mismatch", "closed"):
         return _mismatch(top_up) if top_up.state == "mismatch" else _closed(top_up)
+    if top_up.gateway_status == CARD_REFUSED:
+        verdict = _("Paystack can't charge this card any more.")
+        advice = _("Nothing was taken and your wallet is as it was. Remove the card, and pay on Paystack's page with it"
+                   " or with another one.")  # fmt: skip
+        return Ending(_l("Failed"), "bad", verdict, advice, "retry")
     if top_up.gateway_status == NOT_OPENED:
         return _not_opened(top_up)
+    if top_up.origin != "checkout" and (
+        top_up.state in ("opened", "abandoned") or (top_up.state == "pending" and top_up.checkout_url)
+    ):
+        return _by_card(top_up)
     if top_up.gateway_status == "reversed":
         return Ending(
             _l("Sent back"),
@@ -98,7 +107,27 @@ def _not_opened(top_up: TopUp) -> Ending:
         advice = _("Paystack does not take this amount. Nothing was taken; choose another amount.")
     else:
         advice = _("Nothing was taken and your wallet is as it was. Try again in a moment.")
-    return Ending(_l("Failed"), "bad", _("The payment page could not be opened."), advice, "retry")
+    if top_up.origin == "checkout":
+        verdict = _("The payment page could not be opened.")
+    else:
+        verdict = _("The card could not be charged: Paystack was not to be reached.")
+    return Ending(_l("Failed"), "bad", verdict, advice, "retry")
+
+
+def _by_card(top_up: TopUp) -> Ending:
+    """A kept card that is charged: on its way, or waiting for its owner at the bank's own page."""
+    if top_up.checkout_url:
+        advice = _(
+            "Nothing was taken so far. Confirm it on the bank's page; then the money comes into your wallet by itself."
+        )
+        return Ending(_l("Not paid yet"), "info", _("Your bank wants you to confirm this payment."), advice, "pay")
+    if top_up.state == "abandoned":
+        advice = _("Nothing was credited, and nothing is owed. If you did pay, it still finds its way into your wallet"
+                   " by itself.")  # fmt: skip
+        return Ending(_l("Not paid"), "", _("This payment was not finished."), advice, "retry")
+    advice = _("We ask again and again. If the money was taken, it comes into your wallet by itself; if not, this page"
+               " says so within minutes. Wait for that before you pay once more.")  # fmt: skip
+    return Ending(_l("On its way"), "info", _("Your bank has not answered yet."), advice, "wait")
 
 
 def _open(top_up: TopUp, is_leaving: bool) -> Ending:

@@ -37,7 +37,8 @@ LONGEST_ERROR = 500
 
 
 def receive_event(raw_body: bytes) -> GatewayEvent:
-    """Store a body whose signature was right, once however many copies come, and have the worker act on it.
+    """Store a body whose signature was right, once however many copies come, and have the worker act on it. Beside the
+    very bytes, what is read and shown of it is kept without the codes that charge cards.
 
     A body that is no event is kept as well: signed as it is, it came from the gateway, and a person should see it.
     """
@@ -47,7 +48,7 @@ def receive_event(raw_body: bytes) -> GatewayEvent:
         return known  # nothing to write: the commonest copy is answered fastest
     try:
         event = parse_event(raw_body)
-        values |= {"event": event.name, "reference": event.reference, "body": event.body}
+        values |= {"event": event.name, "reference": event.reference, "body": without_codes(event.body)}
     except ValueError as error:
         values |= {"event": NOT_AN_EVENT, "outcome": NOT_AN_EVENT, "handled_at": func.now(), "body": {}}
         values["last_error"] = str(error)[:LONGEST_ERROR]
@@ -65,6 +66,15 @@ def receive_event(raw_body: bytes) -> GatewayEvent:
     if stored.handled_at is not None:
         log.error("event %s: a signed body that is no event (%s)", stored.id, stored.last_error)
     return stored
+
+
+def without_codes(value: Any) -> Any:
+    """The same without the codes that charge cards: what is kept of a webhook, and shown of it."""
+    if isinstance(value, list):
+        return [without_codes(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_codes(item) for name, item in value.items() if name != "authorization_code"}
+    return value
 
 
 def handle_event(event_id: int) -> None:

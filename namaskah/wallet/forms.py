@@ -8,7 +8,7 @@ from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import Field, Form, HiddenField, StringField
+from wtforms import BooleanField, Field, Form, HiddenField, StringField
 from wtforms.validators import InputRequired, Length, Regexp, ValidationError
 
 from namaskah.money import parse_minor
@@ -29,6 +29,7 @@ class TopUpForm(FlaskForm):  # type: ignore[misc]
 
     preset = StringField(_l("How much?"))
     amount = StringField(_l("Or another amount"))
+    keep_card = BooleanField(_l("Keep this card for next time"))
     key = HiddenField(validators=[Regexp("[A-Za-z0-9_-]{16,64}$")], default=new_key)
     seen = StringField()
 
@@ -36,7 +37,7 @@ class TopUpForm(FlaskForm):  # type: ignore[misc]
 
     def validate_amount(self, field: Field) -> None:
         typed = (field.data or "").strip()
-        amount = _written(typed) if typed else _chosen(self.preset.data or "")
+        amount = written(typed) if typed else _chosen(self.preset.data or "")
         if not quotes.is_allowed(amount):
             raise ValidationError(_("This amount is outside the limits."))
         self.amount_minor = amount
@@ -87,7 +88,8 @@ def _day(typed: str) -> date | None:
     return day
 
 
-def _written(text: str) -> int:
+def written(text: str) -> int:
+    """What a person wrote as minor units of the wallet's currency. Raises ValidationError."""
     # Exponents are shut out before they are worked out: "1e999999" is a number of a million digits.
     amount = None if re.search("[eE]", text) or len(text) > 24 else parse_minor(text, _currency())
     if amount is None:

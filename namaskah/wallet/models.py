@@ -140,6 +140,9 @@ class LedgerSnapshot(Base):
     taken_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
+# Paid on the gateway's page, with a kept card at a press, or with one by itself.
+TOP_UP_ORIGINS = ("checkout", "card", "auto")
+AUTO_UNDER_WAY = "origin = 'auto' AND state IN ('opened', 'pending') AND checkout_url IS NULL"
 TOP_UP_STATES = ("opened", "pending", "paid", "failed", "abandoned", "expired", "mismatch", "closed")
 # How a payment differs from what was asked for.
 DIFFERENCES = ("wrong_mode", "wrong_currency", "underpaid", "overpaid", "other_wallet")
@@ -176,6 +179,10 @@ class TopUp(Base):
         Index("ix_top_ups_check_at", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("ix_top_ups_user_id_id", "user_id", "id"),
         Index("ix_top_ups_attention", "id", postgresql_where=text("state = 'mismatch' OR reversed_at IS NOT NULL")),
+        CheckConstraint(one_of("origin", TOP_UP_ORIGINS), name="origin"),
+        # At most one of them at a time is charged by itself. One that waits for a person is not under way.
+        Index("uq_top_ups_auto_under_way", "user_id", unique=True, postgresql_where=text(AUTO_UNDER_WAY)),
+        Index("ix_top_ups_card_id", "card_id", postgresql_where=text("card_id IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -204,6 +211,9 @@ class TopUp(Base):
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     decided_by: Mapped[str | None] = mapped_column(String(100))
     decision: Mapped[str | None] = mapped_column(Text)
+    origin: Mapped[str] = mapped_column(String(16), server_default="checkout")
+    keep_card: Mapped[bool] = mapped_column(server_default=text("false"))  # the payer asked for it
+    card_id: Mapped[int | None] = mapped_column(ForeignKey("saved_cards.id", ondelete="SET NULL"))  # what is charged
 
     @property
     def asked_minor(self) -> int:

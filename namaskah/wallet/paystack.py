@@ -54,6 +54,9 @@ class Payment:
     channel: str | None
     gateway_response: str | None
     paid_at: datetime | None
+    # The e-mail it was paid with, and what may be used to charge the payer's card again: see paystack_cards.
+    email: str = field(default="", repr=False)
+    authorization: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,13 @@ def parse_payment(data: object) -> Payment:
         channel=text(data.get("channel"), 32) or None,
         gateway_response=text(data.get("gateway_response"), 500) or None,
         paid_at=moment(data.get("paid_at")),
+        email=text(_object(data.get("customer")).get("email"), 254),
+        authorization=_object(data.get("authorization")),
     )
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _fees(value: object) -> int | None:

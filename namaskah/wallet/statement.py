@@ -96,6 +96,10 @@ DISPUTED = {
 DISPUTE_CHANGED = _l("The bank disputes another amount: money back, and taken anew")
 
 
+TOP_UP = _l("Top-up")
+TOPPED_UP = {"card": _l("Top-up with a kept card"), "auto": _l("Automatic top-up")}
+
+
 @dataclass(frozen=True)
 class StatementRow:
     """One line. Amounts are signed minor units; `place` counts the account's lines from 1, without a gap; `receipt` is
@@ -246,6 +250,7 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
     )
     paid = [ref for line in lines if line.kind == "top_up" and (ref := _id_of(line.reference, "top_up"))]
     receipts, fees = (invoices.receipt_numbers(paid), invoices.fees_borne(paid)) if paid else ({}, {})
+    origins = _origins(paid)
     disputed = disputed_payments(line.reference for line in lines)
     return [
         StatementRow(
@@ -259,10 +264,16 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
             or refunded.get(_id_of(line.reference, "gateway_refund") or "")
             or disputed.get(line.reference),
             receipt=receipts.get(top_up or ""),
-            text=_with_fee(fees[top_up])
+            text=_with_fee(fees[top_up], origins.get(top_up))
             if line.kind == "top_up" and top_up in fees
             else _with_gift(
-                _sentence(line.kind, subjects.get(line.reference, ""), ends.get(line.reference), line.note), line.gift
+                _sentence(
+                    line.kind,
+                    subjects.get(line.reference, ""),
+                    origins.get(top_up or "") or ends.get(line.reference),
+                    line.note,
+                ),
+                line.gift,
             ),
         )
         for line in lines
@@ -310,15 +321,27 @@ def _ends(references: set[str]) -> dict[str, str]:
     return {row.reference: row.kind for row in rows}
 
 
-def _with_fee(fee_minor: int) -> str:
+def _with_fee(fee_minor: int, origin: str | None) -> str:
     """A top-up whose payer bore the gateway's fee: it was paid, and never was in the wallet."""
-    return str(_("Top-up; Paystack’s fee of %(fee)s was paid on top", fee=money_text(fee_minor)))
+    fee = money_text(fee_minor)
+    if origin == "auto":
+        return str(_("Automatic top-up; Paystack’s fee of %(fee)s was paid on top", fee=fee))
+    return str(_("Top-up; Paystack’s fee of %(fee)s was paid on top", fee=fee))
+
+
+def _origins(references: list[str]) -> dict[str, str]:
+    """How top-ups were paid: "checkout", "card" or "auto"."""
+    if not references:
+        return {}
+    rows = db.session.execute(select(TopUp.reference, TopUp.origin).where(TopUp.reference.in_(references)))
+    return {row.reference: row.origin for row in rows}
 
 
 def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
-    """One line in the reader's language. A release carries why it came as its note; an adjustment its reason."""
+    """One line in the reader's language. `end` is how a hold ended or a top-up was paid. A release carries why it came
+    as its note; an adjustment its reason."""
     if kind == "top_up":
-        return str(_("Top-up"))
+        return str(TOPPED_UP.get(end or "", TOP_UP))
     if kind == "adjustment":
         return str(_("Correction: %(reason)s", reason=note))
     if kind == "promo_granted":

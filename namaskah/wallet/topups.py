@@ -14,6 +14,7 @@ endings.py; what finds payments nobody has told us of, in sweeping.py.
 import logging
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -24,7 +25,9 @@ from namaskah import live, mail
 from namaskah.auth.models import User
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.errors import UserError
-from namaskah.wallet import debts, invoices, ledger, quotes
+from namaskah.wallet import auto_wishes, cards, debts, invoices, ledger, quotes
+from namaskah.wallet.auto_wishes import NOT_OPENED
+from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import (
     DuplicateReference,
@@ -45,8 +48,11 @@ NEXT_GAP = literal_column(
     "least(greatest((now() - created_at) / 4, interval '1 minute'), interval '1 hour')", Interval()
 )
 GIVE_UP_AFTER = timedelta(hours=72)
-NOT_OPENED = "not_opened"  # our own word beside the gateway's: the checkout never became reachable
 FINAL = ("paid", "closed")
+# A card's charge may be on its way to the gateway still when that says it knows none: so long until we believe it.
+UNHEARD_AFTER = timedelta(minutes=5)
+# Nobody has the address at which the bank waits for the cardholder: the answer that told it got lost.
+UNCONFIRMED_AFTER = timedelta(minutes=10)
 STATES = {
     "failed": "failed",
     "reversed": "failed",  # sent back to the payer before we had credited it
@@ -84,21 +90,63 @@ def get_top_up(reference: str) -> TopUp:
     return found
 
 
-def open_top_up(user: User, amount_minor: int, key: str) -> TopUp:
+def open_top_up(user: User, amount_minor: int, key: str, *, keep_card: bool = False) -> TopUp:
     """Open a checkout for this many minor units, and for Paystack's fee on top where the customer bears it. The same
     `key` gives the same top-up, however often it is sent.
+    `keep_card`: the payer wants the card kept, if it is paid with one that may be charged again.
+
 
     When the gateway does not open one the top-up is returned as `failed`: nothing was taken, a new form starts anew.
     Raises UserError outside the limits or without a gateway, KeyUsed when the key came with other content.
     """
     paystack = gateway()
-    if not quotes.is_allowed(amount_minor):
-        raise UserError(_("This amount is outside the limits of a top-up. Choose another one."))
+    require_amount(amount_minor)
     email, user_id = user.email, user.id
-    top_up, is_ours_to_open = _claim_key(user_id, amount_minor, key)
+    with transaction():
+        top_up, is_ours_to_open = record(user_id, amount_minor, key, keep_card=keep_card)
     if not is_ours_to_open:
         return top_up
     return _open_checkout(paystack, top_up, email)
+
+
+def require_amount(amount_minor: int) -> None:
+    """Raises UserError for an amount outside the limits of a top-up."""
+    if not quotes.is_allowed(amount_minor):
+        raise UserError(_("This amount is outside the limits of a top-up. Choose another one."))
+
+
+def record(user_id: int, amount_minor: int, key: str, **more: Any) -> tuple[TopUp, bool]:
+    """The key's top-up, and whether this very call has made it. Our reference is on disk before the gateway hears it:
+    nothing can be paid that we do not know of. `more` are columns of the new one: origin, card_id, keep_card.
+
+    Needs an open transaction. Raises KeyUsed when the key came with other content.
+    """
+    require_transaction()
+    known = select(TopUp).filter_by(key=key).execution_options(populate_existing=True)
+    # Looked for first: inserting the same key would wait for whoever settles that row, and who may wait for us.
+    top_up = db.session.scalar(known)
+    opened = None if top_up else _insert(user_id=user_id, amount_minor=amount_minor, key=key, **more)
+    top_up = top_up or opened or db.session.scalars(known).one()
+    if (top_up.user_id, top_up.amount_minor, top_up.card_id) != (user_id, amount_minor, more.get("card_id")):
+        raise KeyUsed(_("This form was sent before, with another amount. Look at it once more and send it again."))
+    return top_up, opened is not None
+
+
+def _insert(amount_minor: int, **more: Any) -> TopUp | None:
+    """A new top-up; None when its key came in at the same moment from elsewhere."""
+    return db.session.scalar(
+        pg_insert(TopUp)
+        .values(
+            reference=f"NK-{secrets.token_hex(10)}",
+            amount_minor=amount_minor,
+            surcharge_minor=quotes.quote(amount_minor).surcharge_minor,
+            currency=current_app.config["WALLET_CURRENCY"],
+            check_at=func.now() + timedelta(minutes=1),
+            **more,
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(TopUp)
+    )
 
 
 def settle(reference: str) -> TopUp:
@@ -117,7 +165,31 @@ def settle(reference: str) -> TopUp:
         before = top_up.state
         _apply(top_up, payment, paystack.domain)
         if top_up.state != before:
-            live.publish_on_commit(top_up.user_id, "wallet")
+            _tell(top_up, before)
+    return top_up
+
+
+def give_up(reference: str, status: str, why: str) -> TopUp:
+    """It was not opened (NOT_OPENED) or its card not charged (CARD_REFUSED). The sweep goes on asking: should the
+    gateway have taken money all the same, it is credited."""
+    with transaction():
+        top_up = lock(reference)
+        if (before := top_up.state) == "opened":
+            top_up.state, top_up.gateway_status, top_up.gateway_message = "failed", status, why
+            _tell(top_up, before)
+    return top_up
+
+
+def ask_cardholder(reference: str, address: str) -> TopUp:
+    """The bank wants its customer to confirm the charge at this address. One that was to go by itself is over with
+    that, though it may still be paid there."""
+    with transaction():
+        top_up = lock(reference)
+        if (before := top_up.state) in ("opened", "pending"):
+            top_up.checkout_url = address
+            if top_up.origin == "auto":
+                top_up.state = "abandoned"
+            _tell(top_up, before)
     return top_up
 
 
@@ -144,30 +216,6 @@ def sweep_due(limit: int = 20) -> int:
     return limit
 
 
-def _claim_key(user_id: int, amount_minor: int, key: str) -> tuple[TopUp, bool]:
-    """The key's top-up, and whether this very call has made it. Our reference is on disk before the gateway hears it:
-    nothing can be paid that we do not know of."""
-    with transaction():
-        opened = db.session.scalar(
-            pg_insert(TopUp)
-            .values(
-                reference=f"NK-{secrets.token_hex(10)}",
-                user_id=user_id,
-                key=key,
-                amount_minor=amount_minor,
-                surcharge_minor=quotes.quote(amount_minor).surcharge_minor,
-                currency=current_app.config["WALLET_CURRENCY"],
-                check_at=func.now() + timedelta(minutes=1),
-            )
-            .on_conflict_do_nothing(index_elements=["key"])
-            .returning(TopUp)
-        )
-        top_up = opened or db.session.scalars(select(TopUp).filter_by(key=key)).one()
-    if (top_up.user_id, top_up.amount_minor) != (user_id, amount_minor):
-        raise KeyUsed(_("This form was sent before, with another amount. Look at it once more and send it again."))
-    return top_up, opened is not None
-
-
 def _open_checkout(paystack: Paystack, top_up: TopUp, email: str) -> TopUp:
     """Ask for the checkout, at most twice and always under the one reference.
 
@@ -188,7 +236,7 @@ def _open_checkout(paystack: Paystack, top_up: TopUp, email: str) -> TopUp:
             log.error("top-up %s: initialize was refused (%s)", top_up.reference, error)
             why = error.reason
             break
-    return _not_opened(top_up.reference, why)
+    return give_up(top_up.reference, NOT_OPENED, why)
 
 
 def _initialize(paystack: Paystack, top_up: TopUp, email: str, deadline: float) -> str:
@@ -213,13 +261,11 @@ def _opened(reference: str, checkout_url: str) -> TopUp:
     return top_up
 
 
-def _not_opened(reference: str, why: str) -> TopUp:
-    """The sweep goes on asking: should the gateway have taken money all the same, it is credited."""
-    with transaction():
-        top_up = lock(reference)
-        if top_up.state == "opened":
-            top_up.state, top_up.gateway_status, top_up.gateway_message = "failed", NOT_OPENED, why
-    return top_up
+def _tell(top_up: TopUp, before: str) -> None:
+    """Of a new state: the payer's open pages, and whatever charges by itself."""
+    live.publish_on_commit(top_up.user_id, "wallet")
+    if top_up.origin == "auto":
+        auto_wishes.note_outcome(top_up, before)
 
 
 def lock(reference: str) -> TopUp:
@@ -240,12 +286,16 @@ def _apply(top_up: TopUp, payment: Payment | None, domain: str) -> None:
     now = db.session.scalars(select(func.now())).one()
     if payment is not None:
         _note(top_up, payment, domain, now)
-    elif top_up.checkout_url is None and top_up.state == "opened":
-        # Whoever opened it was killed between our commit and the call.
+    elif top_up.checkout_url is None and top_up.state == "opened" and _is_unheard(top_up, now):
+        # Whoever opened it was killed between our commit and the call, or the call never got through.
         top_up.state, top_up.gateway_status = "failed", NOT_OPENED
     if top_up.state not in ("paid", "mismatch") and now - top_up.created_at >= GIVE_UP_AFTER:
         top_up.state = "failed" if top_up.state == "failed" else "expired"
         top_up.check_at = None
+
+
+def _is_unheard(top_up: TopUp, now: datetime) -> bool:
+    return top_up.origin == "checkout" or now - top_up.created_at >= UNHEARD_AFTER
 
 
 def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
@@ -257,6 +307,9 @@ def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
         if payment.status not in STATES:
             log.error("top-up %s: unknown status %r at the gateway", top_up.reference, payment.status)
         top_up.state = STATES.get(payment.status, "pending")
+        waits_in_vain = payment.status == "ongoing" and top_up.origin != "checkout" and top_up.checkout_url is None
+        if waits_in_vain and now - top_up.created_at >= UNCONFIRMED_AFTER:
+            top_up.state = "abandoned"
         return
     difference = _difference(top_up, payment, domain)
     if difference is None:
@@ -307,8 +360,14 @@ def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     user = db.session.get_one(User, top_up.user_id)
     balance_minor = ledger.balance(user.id).spendable_minor
     receipt = invoices.issue_receipt(top_up)
-    if user.receipt_letters:
+    if top_up.origin == "auto":
+        card = db.session.get(SavedCard, top_up.card_id)
+        named = cards.name(card) if card else ""
+        mail.auto_top_up_paid(user, credited, balance_minor, receipt.full_number, named)
+    elif user.receipt_letters:
         mail.top_up_paid(user, credited, balance_minor, receipt.full_number)
+    if top_up.keep_card and user.is_active:
+        cards.keep(user.id, payment)
 
 
 def _claim_due() -> str | None:

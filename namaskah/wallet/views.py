@@ -14,6 +14,7 @@ from namaskah.db import db
 from namaskah.money import SIGNS
 from namaskah.wallet import (
     blueprint,
+    cards,
     debts,
     endings,
     invoices,
@@ -24,6 +25,7 @@ from namaskah.wallet import (
     statement,
     topups,
 )
+from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.forms import TopUpForm, VoucherForm, new_key
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -56,7 +58,7 @@ def top_up() -> ResponseReturnValue:
     if not form.validate():
         return _wallet_page(form, chosen), 422
     try:
-        opened = topups.open_top_up(me(), form.amount_minor, form.key.data or "")
+        opened = topups.open_top_up(me(), form.amount_minor, form.key.data or "", keep_card=form.keep_card.data)
     except topups.KeyUsed as error:
         form.amount.errors = [error.message]
         form.key.data = new_key()
@@ -97,6 +99,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
         "wallet/top_up.html",
         top_up=found,
         ending=endings.ending(found, is_leaving="go" in request.args),
+        card=_card_of(found),
         documents=invoices.documents_of(found),
         refunds=[(refund, refund_words.for_customer(refund)) for refund in sent_back],
         is_sent_back=found.paid_minor is not None and found.paid_minor == refund_reading.gone_minor(sent_back),
@@ -143,7 +146,14 @@ def _own_top_up(reference: str) -> TopUp:
     return found or abort(404)
 
 
+def _card_of(found: TopUp) -> str:
+    """The kept card it is charged to, as people know it; nothing for a checkout."""
+    card = db.session.get(SavedCard, found.card_id) if found.card_id else None
+    return cards.name(card) if card else ""
+
+
 def _is_payable(found: TopUp) -> bool:
+    """At an address of the gateway: its checkout, or where the bank waits for the cardholder."""
     return found.state == "opened" and found.checkout_url is not None
 
 

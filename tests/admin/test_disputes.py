@@ -119,7 +119,9 @@ def test_the_evidence_says_what_a_bank_must_know_and_nothing_else(
 
 def webhook_of_the_charge(bank: Bank, top_up: TopUp) -> None:
     """Paystack's own message about the payment is kept, as on an installation that has its webhooks."""
-    events.receive_event(webhook_body(bank.counter.transaction(top_up.reference), "test"))
+    charge = bank.counter.transaction(top_up.reference)
+    charge.authorization = {"last4": "4081", "bin": "408408", "bank": "TEST BANK", "brand": "visa"}
+    events.receive_event(webhook_body(charge, "test"))
 
 
 def test_declining_sends_the_very_paper_that_is_kept(

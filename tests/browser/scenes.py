@@ -19,7 +19,19 @@ from namaskah.numbers.models import Activation
 from namaskah.providers.base import Sms
 from namaskah.reconciliation import findings
 from namaskah.reconciliation.findings import Found
-from namaskah.wallet import events, invoices, ledger, promo, refunds, topups, voucher_batches, vouchers
+from namaskah.wallet import (
+    auto_topups,
+    auto_wishes,
+    events,
+    invoices,
+    ledger,
+    promo,
+    refunds,
+    topups,
+    voucher_batches,
+    vouchers,
+)
+from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack_refunds import Refund
 from tests import support
@@ -70,7 +82,7 @@ def make(stand: Stand) -> Gallery:
                 ("good link", f"/verify-email/{accounts.verification_token(unverified)}"),
                 ("new password", f"/reset-password/{credentials.reset_token(owner)}"),
             ],
-            "member": [*_member_pages(), *_top_ups(owner), *_receipts(owner), *refunded],
+            "member": [*_member_pages(), *_top_ups(owner), *_receipts(owner), *refunded, *_cards(owner)],
             "live": lives,
             "safe": [
                 ("security", "/account/security"),
@@ -112,6 +124,8 @@ _NEWCOMER = [
     ("statement, empty", "/wallet/statement"),
     ("receipts, none", "/wallet/invoices"),
     ("top-ups, none", "/wallet/top-ups"),
+    ("cards, none", "/wallet/cards"),
+    ("automatic top-up, no card", "/wallet/auto-top-up"),
 ]
 _SECURED = [
     ("second factor", "/account/second-factor"),
@@ -333,6 +347,30 @@ def _desk(user: User) -> list[tuple[str, str]]:
         ("all top-ups", "/admin/top-ups"),
         ("a payment that differs", f"/admin/top-ups/{differs.reference}"),
     ]
+
+
+def _cards(user: User) -> list[tuple[str, str]]:
+    """Two kept cards, one of them expired; an automatic top-up that a bank has ended; charges that wait or failed."""
+    common = {"user_id": user.id, "authorization_code": b"sealed", "email": user.email, "brand": "mastercard"}
+    card = SavedCard(**common, signature="a", last4="8877", exp_month=8, exp_year=2040, bank=LONG_WORD)
+    old = SavedCard(**common, signature="b", last4="4081", exp_month=1, exp_year=2020)
+    with transaction():
+        db.session.add_all([card, old])
+    auto_topups.switch_on(user, card.id, 100_000, 200_000, 1_000_000)
+    states = (("opened", None, None), ("opened", "http://127.0.0.1/confirm", None), ("failed", None, "card_refused"))
+    rows = [
+        TopUp(
+            reference=f"gallery-{secrets.token_hex(8)}", user_id=user.id, key=secrets.token_hex(16), currency="NGN",
+            amount_minor=200_000, origin="card", card_id=card.id, state=state, checkout_url=address,
+            gateway_status=status, gateway_message=status and f"Do not honour {LONG_WORD}",
+        )
+        for state, address, status in states
+    ]  # fmt: skip
+    with transaction():
+        db.session.add_all(rows)
+        auto_wishes.stop(user.id, "failed", detail=f"Do not honour {LONG_WORD}")
+    charges = [(f"charge {n}", f"{topups.PAGE_PATH}{row.reference}") for n, row in enumerate(rows)]
+    return [("cards", "/wallet/cards"), ("automatic top-up", "/wallet/auto-top-up"), *charges]
 
 
 def _receipts(user: User) -> list[tuple[str, str]]:

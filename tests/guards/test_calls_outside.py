@@ -14,8 +14,19 @@ from namaskah.db import db, in_transaction, leave_database, transaction
 from namaskah.numbers import activations, closing, polling, pricelists, registry, settling
 from namaskah.numbers.models import Activation, Offer
 from namaskah.sandbox import Sandbox
-from namaskah.wallet import refund_accounts, refund_asking, refunds, topups
+from namaskah.wallet import (
+    auto_topups,
+    card_charges,
+    card_deactivations,
+    cards,
+    refund_accounts,
+    refund_asking,
+    refunds,
+    topups,
+)
 from tests.support import Control
+from tests.wallet.carding import kept_card
+from tests.wallet.counter import Counter
 
 Watch = Callable[[], list[str]]
 
@@ -101,6 +112,17 @@ def test_a_refund_holds_nothing(alice: User, sandbox: Sandbox, calls: list[str])
     refund_accounts.banks("NGN")
     assert refund_accounts.send_to(refund.reference, "9", "0123456789", "user:1").state == "processing"
     assert len(calls) >= 7
+
+
+def test_charging_and_forgetting_a_card_holds_nothing(alice: User, sandbox: Sandbox, calls: list[str]) -> None:
+    card = kept_card(alice, Counter(sandbox))
+    auto_topups.switch_on(alice, card.id, 2_000_000, 2_000_000, 2_000_000)
+    before = len(calls)
+    assert auto_topups.charge_due() == 1
+    card_charges.pay(alice, card.id, 100_000, uuid4().hex)
+    cards.remove(alice.id, card.id)
+    assert card_deactivations.deactivate_due() == 1
+    assert len(calls) - before >= 5
     assert faults(calls) == []
 
 

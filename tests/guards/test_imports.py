@@ -69,10 +69,11 @@ ROOMS: dict[str, set[str]] = {
     "wallet.paystack": {"http"},
     "wallet.paystack_refunds": {"wallet.paystack"},
     "wallet.paystack_disputes": {"http", "wallet.paystack"},
+    "wallet.paystack_cards": {"wallet.paystack"},
     "wallet": {
-        "wallet.currencies", "wallet.fees", "wallet.paystack", "wallet.paystack_disputes", "wallet.paystack_refunds",
-        "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits", "live", "mail", "money",
-        "papers", "spreadsheets",
+        "wallet.currencies", "wallet.fees", "wallet.paystack", "wallet.paystack_cards", "wallet.paystack_disputes",
+        "wallet.paystack_refunds", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits",
+        "live", "mail", "money", "papers", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {

@@ -10,7 +10,7 @@ from flask import Blueprint, Flask
 from sqlalchemy import func, select, update
 
 from namaskah.account.models import DataExport
-from namaskah.auth import accounts, sessions
+from namaskah.auth import accounts, encryption, sessions
 from namaskah.auth.models import User
 from namaskah.auth.second_factor.models import Passkey, TotpSeed
 from namaskah.db import db, transaction
@@ -18,6 +18,7 @@ from namaskah.extensions import csrf, redis
 from namaskah.numbers import activations
 from namaskah.numbers.models import Offer
 from namaskah.wallet import events, topups
+from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.dispute_models import Dispute, DisputePaper
 from tests.support import log_in, make_receipt, make_user, make_vouchers
 
@@ -110,6 +111,13 @@ TABLE: dict[tuple[str, str], str] = {
     ("GET", "/wallet/top-up/return"): "login 404 on 404 login 404",
     ("GET", "/wallet/top-ups"): CUSTOMERS,
     ("GET", "/wallet/top-ups/<reference>"): ALICE_ALONE,
+    ("GET", "/wallet/cards"): CUSTOMERS,
+    ("POST", "/wallet/cards/<int:card_id>/pay"): "login mail 422 404 login 404",
+    ("POST", "/wallet/cards/<int:card_id>/remove"): "login 404 on 404 login 404",
+    ("GET", "/wallet/auto-top-up"): "login mail 200 200 login 200",
+    ("POST", "/wallet/auto-top-up"): "login mail 422 422 login 422",
+    ("POST", "/wallet/auto-top-up/off"): "login on on on login on",
+    ("POST", "/wallet/low-balance"): "login on on on login on",
     ("GET", "/wallet/statement"): CUSTOMERS,
     ("GET", "/wallet/statement.<any(csv, pdf):kind>"): CUSTOMERS,
     ("GET", "/wallet/voucher"): "login mail 200 200 login 200",
@@ -230,6 +238,7 @@ def scene(app: Flask, carol: User, alice: User, bob: User, admin: User) -> Scene
         "int:difference_id": "1",
         "int:batch_id": str(make_vouchers()[0].id),
         "int:event_id": str(events.receive_event(b'{"event": "charge.failed"}').id),
+        "int:card_id": str(_card_of(alice)),
         "reference": topped.reference,
         "number": make_receipt(alice).full_number,
         "token": accounts.verification_token(alice),
@@ -264,6 +273,17 @@ def _factors_of(user: User) -> int:
     with transaction():
         db.session.add_all([key, TotpSeed(user_id=user.id, seed=b"seed", last_step=0)])
     return key.id
+
+
+def _card_of(user: User) -> int:
+    """Give the user a kept card; returns its id."""
+    card = SavedCard(
+        user_id=user.id, authorization_code=encryption.encrypt(b"code", f"card:{user.id}"), email=user.email,
+        signature="SIG", brand="visa", last4="4081", exp_month=12, exp_year=2040,
+    )  # fmt: skip
+    with transaction():
+        db.session.add(card)
+    return card.id
 
 
 def _banned(app: Flask) -> User:

@@ -122,6 +122,11 @@ FAULTS = [
     ("D3", "DELETE FROM disputes"),
     ("D3", "UPDATE ledger_transactions SET kind = 'dispute_lost' WHERE kind = 'dispute_open'"),
     ("D4", "UPDATE disputes SET claimed_minor = claimed_minor + 1, amount_minor = amount_minor + 1"),
+    ("K1", "INSERT INTO auto_top_ups (user_id, is_on, currency, below_minor, amount_minor, day_limit_minor, card_id)"
+           " VALUES (:user, true, 'NGN', 1, 1, 1, 1)"),
+    ("K1", "INSERT INTO saved_cards (user_id, authorization_code, email, signature, brand, last4, exp_month, exp_year)"
+           " VALUES (0, '', '', '', '', '', 1, 2030);"
+           "UPDATE top_ups SET card_id = (SELECT id FROM saved_cards WHERE user_id = 0)"),
 ]  # fmt: skip
 
 
