@@ -3,7 +3,7 @@
 # and no git, belongs to root and is run by somebody else, so that a process that is broken into cannot change its code.
 # `ops/dockerfile_steps.py` carries the steps out where there is no container engine.
 
-FROM python:3.13-slim-bookworm AS build
+FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /srv/namaskah
 RUN python -m venv /opt/venv
@@ -11,19 +11,19 @@ COPY requirements.txt ./
 RUN /opt/venv/bin/pip install --require-hashes --only-binary :all: -r requirements.txt
 COPY babel.cfg ./
 COPY translations ./translations
-RUN /opt/venv/bin/pybabel -q compile -d translations
-RUN /opt/venv/bin/pip uninstall -q -y pip
+RUN /opt/venv/bin/pybabel -q compile -d translations \
+    && /opt/venv/bin/pip uninstall -q -y pip setuptools
 
-FROM python:3.13-slim-bookworm AS run
+FROM python:3.11-slim-bookworm AS run
 # pg_dump, for backups, of the newest PostgreSQL we know: it reads older servers too, never newer ones.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates gnupg postgresql-common \
     && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \
     && apt-get install -y --no-install-recommends postgresql-client-18 \
-    && apt-get purge -y --auto-remove gnupg \
+    && apt-get purge -y --auto-remove gnupg postgresql-common \
     && rm -rf /var/lib/apt/lists/* \
-    && python -m pip uninstall -q -y pip
+    && python -m pip uninstall -q -y pip setuptools wheel
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin namaskah
 WORKDIR /srv/namaskah
 COPY --from=build /opt/venv /opt/venv

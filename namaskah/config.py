@@ -187,7 +187,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("WEB_WORKERS", integer, 2, "web processes; each serves thousands of open live pages"),
     Setting("PROXY_HOPS", integer, 0, "reverse proxies in front of us whose X-Forwarded headers we believe"),
     Setting(
-        "DRAIN_SECONDS", integer, 0, "told to stop, serve on so long while /health/ready says no; 5 behind balancers"
+        "DRAIN_SECONDS", integer, 0, "told to stop, serve on so long while /health/ready says no; 5 behind a proxy"
     ),
     Setting("LOG_LEVEL", log_level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
     Setting("LOG_FORMAT", log_format, "", "json or text; empty means json in production and text elsewhere"),

@@ -85,9 +85,9 @@ def leave_politely(worker: Any, is_leaving: Callable[[], bool]) -> None:
     send the pages elsewhere instead of sitting out the grace period."""
     while worker.alive:
         if is_leaving():
-            draining.begin()
+            draining.start()
         gevent.sleep(0.1)
-    draining.begin()
+    draining.start()
     live.close_all(live.SERVICE_RESTART)
     gevent.sleep(1)
     live.cut_all()

@@ -1,7 +1,7 @@
 """Heartbeats of workers, what was measured and counted, and when a provider had a message.
 
 Revision ID: 0020
-Revises: 0012
+Revises: 0018
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0020"
-down_revision = "0012"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

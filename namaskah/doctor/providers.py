@@ -22,7 +22,7 @@ def _one(adapter: Provider) -> Finding:
     except ProviderDown as error:
         if error.reason in KEY_REFUSED:
             return bad(
-                check, f"refuses us: {error.reason}", "Take the key of its account page; look whether it is open."
+                check, f"refuses us: {error.reason}", "Take the key of its account page; see whether it is open."
             )
         mend = "Nothing of it is sold meanwhile; try again, then ask its support."
         return warning(check, f"does not tell our balance: {error.reason}", mend)

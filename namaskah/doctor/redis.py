@@ -23,9 +23,7 @@ def look(values: dict[str, Any]) -> list[Finding]:
             about: dict[str, Any] = client.info()  # type: ignore[assignment]
             return [_version(about), _speed(seconds), _persistence(client, about), _eviction(about), _health(about)]
     except (RedisError, OSError) as error:
-        mend = (
-            "Check REDIS_URL, that the server runs and lets this host in. Until then pushes wait and limits are weak."
-        )
+        mend = "Check REDIS_URL, that it runs and lets this host in. Until then pushes wait and limits are weak."
         return [bad("redis", f"cannot be used: {type(error).__name__}", mend)]
 
 

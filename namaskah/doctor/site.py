@@ -84,7 +84,7 @@ def _strict(page: http.Response) -> Finding:
 
 
 def _push(base: str) -> Finding:
-    """A handshake without a log-in is refused by us, with 401; a proxy that does not pass it on gives something else."""
+    """A handshake without a log-in is refused by us, with 401; a proxy that drops it gives something else."""
     headers = {
         "Connection": "Upgrade", "Upgrade": "websocket", "Origin": base,
         "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
