@@ -130,7 +130,10 @@ class Build:
             if not giver and ignored(origin, self.patterns):
                 raise StepFailed(f".dockerignore keeps {source} out")
             place = stage.real(target)
-            if origin.is_dir():
+            if origin.is_symlink():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(origin.readlink())
+            elif origin.is_dir():
                 kept_out = shutil.ignore_patterns("__pycache__", *([] if giver else ["*.mo", "*.pyc"]))
                 shutil.copytree(origin, place, symlinks=True, dirs_exist_ok=True, ignore=kept_out)
             else:
@@ -141,7 +144,8 @@ class Build:
             if OF_THE_SYSTEM.match(part):
                 stage.left_out.append(part)
             elif "-m venv" in part and self.borrowed:
-                shutil.copytree(self.borrowed, stage.real("/opt/venv"), symlinks=True)
+                stage.real("/opt").mkdir(parents=True)
+                stage.real("/opt/venv").symlink_to(self.borrowed.resolve())
             elif "/pip " in part and self.borrowed:
                 stage.left_out.append(part)
             else:
