@@ -1,5 +1,5 @@
-"""render.yaml against Render's Blueprint reference (render.com/docs/blueprint-spec, read in November 2026): every key is
-one the reference has for that kind of thing, every value one it allows, and every reference leads somewhere."""
+"""render.yaml against Render's Blueprint reference (render.com/docs/blueprint-spec, read in November 2026): every key
+is one the reference has for that kind of thing, every value one it allows, and every reference leads somewhere."""
 
 import copy
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Each check of the doctor both ways, on real parts: PostgreSQL, Redis, the sandbox's Paystack, providers and mailbox."""
+"""Each check of the doctor both ways, on real parts: PostgreSQL, Redis, the sandbox's Paystack, providers, mailbox."""
 
 import json
 import resource
