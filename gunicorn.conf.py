@@ -6,10 +6,14 @@ locks made before the patch would block a whole worker. What the workers need is
 
 import json
 import logging
+import mmap
 import os
+import queue
 import resource
 import shutil
+import signal
 import tempfile
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,15 +25,24 @@ def _setting(name: str, default: str) -> str:
     return os.environ.get(name) or default
 
 
+# Every process loads the application for itself, answers thousands of open pages with greenlets, and is as fast as one
+# core: one or two a core, not more. PostgreSQL sees DATABASE_POOL_SIZE connections of each.
 bind = f"{_setting('HOST', '127.0.0.1')}:{_setting('PORT', '8000')}"
 workers = int(_setting("WEB_WORKERS", "2"))
 # gunicorn's own DEBUG is the address of every request, and so mailed tokens.
 loglevel = _setting("LOG_LEVEL", "INFO").lower().replace("debug", "info")
 worker_class = "gevent"
-worker_connections = 5000
+worker_connections = 5000  # open pages, each a socket of about 60 KiB; further ones wait in the queue of the system
+# Loaded in the parent it would be loaded unpatched, and with connections that its children would share.
 preload_app = False
+# A worker that has not even turned its loop for so long hangs, and is replaced. Slow requests do not stop the loop.
+timeout = 30
+# Longer than the slowest answer (a provider's ten seconds, a statement's fifteen), shorter than the proxy's 35.
 graceful_timeout = 30
+# Proxies open a connection for each request (DEPLOY.md says why); for those that do not, this is enough.
 keepalive = 2
+# Heartbeats are written to a file each second: in memory, because a disk that is busy must not look like a hang.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 accesslog = None  # namaskah/request_log.py writes one line a request, without its address
 # It would let anyone of the same account stop the server, and complains where HOME cannot be written.
 control_socket_disable = True
@@ -39,6 +52,10 @@ forwarded_allow_ips = ""
 # Every open page is a file; systems start us with far fewer than they allow.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
+
+# Told to stop, we say so at /health/ready for this long and serve on, until whoever balances the load has noticed.
+drain_seconds = float(_setting("DRAIN_SECONDS", "0"))
+_leaving = mmap.mmap(-1, 1)  # one byte that the parent writes and all its workers read
 
 # Where the processes keep what they count, so that any of them can tell of all (namaskah/metrics.py).
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"
@@ -83,6 +100,26 @@ def on_starting(server: Any) -> None:
         server.log.warning("nowhere to keep counts (%s): /metrics tells of one process alone", error)
 
 
+def when_ready(server: Any) -> None:
+    """Put the drain before gunicorn's own way to stop, which closes the door first."""
+    stop = server.handle_term
+
+    def drain_and_stop() -> None:
+        _leaving[0] = 1
+        server.log.info("draining for %g seconds", drain_seconds)
+        until = time.monotonic() + drain_seconds
+        while (left := until - time.monotonic()) > 0:
+            try:
+                told = server.SIG_QUEUE.get(timeout=left)
+            except queue.Empty:
+                break
+            if told in (signal.SIGINT, signal.SIGQUIT):  # somebody is in a hurry
+                server.handle_quit()
+        stop()
+
+    server.handle_term = drain_and_stop
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """What a worker has counted stays; the pages that were open there are not any more."""
     for file in Path(os.environ.get(COUNTS, "/nonexistent")).glob(f"gauge_live*_{worker.pid}.db"):
@@ -107,4 +144,4 @@ def post_worker_init(worker: Any) -> None:
     with worker.wsgi.app_context():
         currency_guard.refuse_other_currency()
     worker.wsgi = serving.SocketMiddleware(worker.wsgi)
-    gevent.spawn(serving.close_pages_on_stop, worker)
+    gevent.spawn(serving.leave_politely, worker, lambda: _leaving[0] == 1)

@@ -13,12 +13,13 @@ from sqlalchemy import text
 from namaskah import logs
 from namaskah import worker as background
 from namaskah.account import deletion
-from namaskah.auth import accounts, audit, sessions
+from namaskah.auth import accounts, audit, roles, sessions
 from namaskah.auth.models import User
 from namaskah.auth.operators import name as _operator
 from namaskah.auth.second_factor import factors, totp
 from namaskah.backups.commands import backup
 from namaskah.db import db, transaction
+from namaskah.doctor.command import doctor
 from namaskah.legacy.command import import_legacy
 from namaskah.numbers import pricelists, rate_files, rates, registry
 from namaskah.reconciliation import books, findings, runs
@@ -38,6 +39,7 @@ def register_commands(app: Flask) -> None:
         app.cli.add_command(group)
     app.cli.add_command(worker)
     app.cli.add_command(import_legacy)
+    app.cli.add_command(doctor)
 
 
 @click.command()
@@ -103,6 +105,27 @@ def unban(email: str, reason: str) -> None:
     """Let the owner of a closed account in again."""
     accounts.unban(_get_account(email), _operator(), reason)
     click.echo(f"{email} is open again.")
+
+
+@account.command("make-admin")
+@click.argument("email")
+@click.option("--reason", required=True, help="Kept in the audit log.")
+def make_admin(email: str, reason: str) -> None:
+    """Open the operator's pages to an account, which must have confirmed its address."""
+    try:
+        roles.make_admin(_get_account(email), _operator(), reason)
+    except roles.NotFit as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{email} may open /admin/ after the next log-in, which asks for a second factor.")
+
+
+@account.command("end-admin")
+@click.argument("email")
+@click.option("--reason", required=True, help="Kept in the audit log.")
+def end_admin(email: str, reason: str) -> None:
+    """Close the operator's pages to an account, at once."""
+    roles.end_admin(_get_account(email), _operator(), reason)
+    click.echo(f"{email} may not open /admin/ any more.")
 
 
 @account.command("end-sessions")

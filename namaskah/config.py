@@ -187,6 +187,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PORT", integer, 8000, "port the web server listens on"),
     Setting("WEB_WORKERS", integer, 2, "web processes; each serves thousands of open live pages"),
     Setting("PROXY_HOPS", integer, 0, "reverse proxies in front of us whose X-Forwarded headers we believe"),
+    Setting(
+        "DRAIN_SECONDS", integer, 0, "told to stop, serve on so long while /health/ready says no; 5 behind a proxy"
+    ),
     Setting("LOG_LEVEL", log_level, "INFO", "DEBUG, INFO, WARNING or ERROR"),
     Setting("LOG_FORMAT", log_format, "", "json or text; empty means json in production and text elsewhere"),
     Setting("COMMIT", text, "", "the commit that runs, for /health; empty: Render's, or the checkout's own"),
@@ -287,7 +290,14 @@ SETTINGS: tuple[Setting, ...] = (
 
 def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """All settings as Flask configuration keys. Raises ConfigError naming every missing or wrong one."""
-    environ = os.environ if environ is None else environ
+    values, faults = read(os.environ if environ is None else environ)
+    if faults:
+        raise ConfigError("The settings are not usable:\n  " + "\n  ".join(faults))
+    return values
+
+
+def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The settings that can be read, and a sentence on each fault. What is missing or wrong is not among them."""
     values: dict[str, Any] = {}
     faults: list[str] = []
     for setting in SETTINGS:
@@ -300,10 +310,7 @@ def load(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
         except ValueError as error:
             faults.append(f"{setting.name} is wrong: {error}")
     values |= currency_settings.suited(values, [name for name, raw in environ.items() if raw])
-    faults += _contradictions(values)
-    if faults:
-        raise ConfigError("The settings are not usable:\n  " + "\n  ".join(faults))
-    return values
+    return values, faults + _contradictions(values)
 
 
 def _contradictions(values: dict[str, Any]) -> list[str]:

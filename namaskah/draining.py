@@ -6,7 +6,7 @@ class _Process:
     draining = False
 
 
-def begin() -> None:
+def start() -> None:
     """From now on /health/ready says no."""
     _Process.draining = True
 

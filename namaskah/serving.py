@@ -9,13 +9,12 @@ from gevent.lock import BoundedSemaphore
 from gevent.socket import wait_read, wait_write
 from psycopg2 import extensions
 
-from namaskah import live
+from namaskah import draining, live
 
 CONNECT_SECONDS = 5.0
 _CONNECTING = 20  # psycopg2's CONN_STATUS_CONNECTING, which it does not export
 # A reader that takes nothing for this long is gone.
 SEND_SECONDS = 15.0
-SERVICE_RESTART = 1012
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -81,10 +80,14 @@ class SocketMiddleware:
         return self._wsgi(environ, start_response)
 
 
-def close_pages_on_stop(worker: Any) -> None:
-    """Wait for gunicorn to stop the worker, then send the pages elsewhere instead of sitting out the grace period."""
+def leave_politely(worker: Any, is_leaving: Callable[[], bool]) -> None:
+    """Say at /health/ready that we are about to go as soon as the parent is; wait for gunicorn to stop the worker; then
+    send the pages elsewhere instead of sitting out the grace period."""
     while worker.alive:
+        if is_leaving():
+            draining.start()
         gevent.sleep(0.1)
-    live.close_all(SERVICE_RESTART)
+    draining.start()
+    live.close_all(live.SERVICE_RESTART)
     gevent.sleep(1)
     live.cut_all()

@@ -47,6 +47,8 @@ SENTENCES = {
     "passkey_refused": _l("Passkey refused: it may be a copy"),
     "banned": _l("Account closed by us"),
     "unbanned": _l("Account opened again by us"),
+    "admin_made": _l("Made an operator of this site"),
+    "admin_ended": _l("No operator of this site any more"),
     "policies_accepted": _l("New version of the rules accepted"),
     "card_kept": _l("A card was kept for later payments"),
     "card_removed": _l("A kept card was removed"),

@@ -12,6 +12,9 @@ from namaskah import metrics
 MAX_WAITING = 64
 # A worker serves a few thousand sockets; one account must not be able to take them all.
 MAX_PAGES_OF_USER = 20
+# RFC 6455, 7.4.1, and what a client that shows reasons tells of it: the page is served elsewhere, at once.
+SERVICE_RESTART = 1012
+HINTS = {SERVICE_RESTART: "restarting: connect again"}
 
 
 class Change(NamedTuple):

@@ -91,7 +91,7 @@ def _serve(ws: Server, page: Page) -> None:
         if page.close_code is None and ws.input_buffer:
             page.close_code = NOT_WELCOME  # pages only listen
         if page.close_code is not None and ws.connected:
-            ws.close(page.close_code)
+            ws.close(page.close_code, pages.HINTS.get(page.close_code))
 
 
 def _frame(environ: dict[str, Any], changes: list[Change]) -> str | None:

@@ -21,7 +21,7 @@ _silent_until: dict[str, float] = {}
 
 def init_app(app: Flask) -> None:
     """Make the adapters; a provider without credentials is simply not there."""
-    app.extensions["providers"] = {adapter.name: adapter for adapter in _adapters(app.config)}
+    app.extensions["providers"] = {adapter.name: adapter for adapter in adapters(app.config)}
 
 
 def names() -> list[str]:
@@ -61,7 +61,8 @@ def asking(name: str) -> Iterator[Provider]:
         raise
 
 
-def _adapters(config: dict[str, Any]) -> list[Provider]:
+def adapters(config: dict[str, Any]) -> list[Provider]:
+    """One for each provider the settings have credentials for."""
     found: list[Provider] = []
     currencies = config["PROVIDER_CURRENCIES"]
     if config["FIVESIM_TOKEN"]:

@@ -64,7 +64,7 @@ ROOMS: dict[str, set[str]] = {
     "filters": {"language", "money", "numbers.directory"},
     "mail": {"auth.models", "filters", "jobs", "language"},
     "live": {"auth.models", "db", "extensions", "metrics"},
-    "serving": {"live"},
+    "serving": {"draining", "live"},
     # the product, lowest first
     "auth": {"auth.models", "db", "errors", "extensions", "jobs", "language", "limits", "live", "mail"},
     "wallet.paystack": {"http"},
@@ -113,9 +113,10 @@ ROOMS: dict[str, set[str]] = {
         "watch",
     },
     "commands": {
-        "account", "auth", "auth.models", "backups", "db", "legacy", "logs", "numbers", "numbers.registry",
+        "account", "auth", "auth.models", "backups", "db", "doctor", "legacy", "logs", "numbers", "numbers.registry",
         "reconciliation", "wallet", "worker",
     },
+    "doctor": {"config", "http", "numbers.registry", "production", "providers.base", "redaction", "watch"},
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -143,11 +144,12 @@ OUTBOUND = {
     "httpx": set(),
     "urllib.request": set(),
     "http.client": {"http.py"},
-    "socket": {"http.py", "sandbox/faults.py", "sandbox/mailbox.py"},
-    "smtplib": {"mail.py"},
-    "subprocess": {"backups/programs.py"},
+    "socket": {"doctor/site.py", "http.py", "sandbox/faults.py", "sandbox/mailbox.py"},
+    "smtplib": {"doctor/mail.py", "mail.py"},
+    "subprocess": {"backups/programs.py", "doctor/host.py"},
     "psycopg2": {"serving.py"},
     "redis": {
+        "doctor/redis.py",
         "extensions.py",
         "limits.py",
         "live/publishing.py",

@@ -113,7 +113,7 @@ def test_the_schema_of_a_later_release_is(app: Flask, schema: Any) -> None:
 
 
 def test_a_process_that_is_about_to_end_wants_no_more_requests(app: Flask) -> None:
-    draining.begin()
+    draining.start()
     assert told(app, "/health/ready") == (503, {"status": "not ready", "why": ["draining"]})
     assert told(app)[0] == 200
 

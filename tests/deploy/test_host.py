@@ -1,0 +1,89 @@
+"""systemd units, nginx and DEPLOY.md: what they promise agrees with each other and with the code."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from namaskah import create_app, worker
+from namaskah.config import SETTINGS, load
+
+ROOT = Path(__file__).parents[2]
+UNITS = sorted((ROOT / "ops/systemd").glob("*.service"))
+SAFE = {
+    "NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
+    "PrivateDevices": "yes", "CapabilityBoundingSet": "", "RestrictNamespaces": "yes", "User": "namaskah",
+    "RestrictSUIDSGID": "yes", "SystemCallArchitectures": "native", "LockPersonality": "yes",
+}  # fmt: skip
+
+
+def read(unit: Path) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_units_are_hardened(unit: Path) -> None:
+    told = read(unit)
+    assert {name: told.get(name) for name in SAFE} == SAFE
+    # setrlimit() is among @resources, and gunicorn.conf.py calls it.
+    assert "@resources" not in unit.read_text()
+    assert "EnvironmentFile" in told and not re.search(r"(SECRET|PASSWORD|TOKEN)\w*=", unit.read_text())
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_itself_understands_them(unit: Path, tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd here")
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    copy = tmp_path / unit.name.replace("@", "@1")
+    copy.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={program}", unit.read_text()))
+    said = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", copy], capture_output=True, text=True, check=False
+    ).stderr
+    assert [line for line in said.splitlines() if unit.stem.split("@")[0] in line] == []
+
+
+def test_they_wait_as_long_as_the_processes_take() -> None:
+    units = {unit.stem: read(unit) for unit in UNITS}
+    web, background = units["namaskah-web@"], units["namaskah-worker@"]
+    assert web["KillMode"] == background["KillMode"] == "mixed"  # only the parent is told, and drains
+    assert int(web["TimeoutStopSec"]) > 30 + 5
+    assert int(background["TimeoutStopSec"]) > worker.LAST_JOB_SECONDS + worker.LAST_TURN_SECONDS
+
+
+def test_nginx_passes_on_what_the_application_reads() -> None:
+    conf = (ROOT / "ops/nginx.conf").read_text()
+    for header in ("Host", "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-ID", "Upgrade", "Connection"):
+        assert re.search(rf"proxy_set_header {header}\s", conf), header
+    assert int(re.search(r"proxy_read_timeout\s+(\d+)s", conf)[1]) > 30  # type: ignore[index]
+    assert "non_idempotent" not in conf  # a purchase is never sent twice
+    assert conf.count("{") == conf.count("}")
+    for line in conf.splitlines():
+        code = line.split("#")[0].strip()
+        assert not code or code[-1] in "{};", line
+
+
+def test_every_name_in_deploy_md_exists(settings: dict[str, str]) -> None:
+    """Settings, files, commands and links: a newcomer follows it to the letter."""
+    text = (ROOT / "DEPLOY.md").read_text()
+    known = {setting.name for setting in SETTINGS}
+    others = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "WEB_PORT", "PGPASSWORD"}
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`", text))
+    assert named - known - others == set()
+    # What another part of the work brings is looked for where it is there.
+    links = set(re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text))
+    assert [link for link in links if not link.startswith("http") and not (ROOT / link).exists()] == []
+    files = re.findall(r"`((?:ops|docs|tests)/[\w./@-]+|render\.yaml|compose\.yaml|Dockerfile)`", text)
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    app = create_app(load(settings))
+    commands = set(app.cli.commands) | {"db"}
+    used = set(re.findall(r"flask (?:--app wsgi )?([a-z-]+)", text)) - {"backup", "import-legacy"}
+    assert used and used <= commands
+    anchors = {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)
+    }
+    assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
