@@ -123,9 +123,16 @@ def _work_on_jobs(app: Flask) -> None:
             told.wait(RESTART_SECONDS)
 
 
+async def _take_up_lost_jobs(queue: App) -> None:
+    """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
+    for job in await queue.job_manager.get_stalled_jobs():
+        await queue.job_manager.retry_job(job)
+
+
 async def _run_queue(queue: App, told: threading.Event) -> None:
     """Until it ends by itself, or a signal comes: then jobs under way have their last seconds."""
     async with queue.open_async():
+        await _take_up_lost_jobs(queue)
         working = asyncio.create_task(
             queue.run_worker_async(
                 concurrency=JOBS_AT_ONCE,
@@ -171,9 +178,7 @@ def _queue(app: Flask) -> App:
         _register(queue, app, name, verb)
 
     async def take_up_lost_jobs(timestamp: int) -> None:
-        """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
-        for job in await queue.job_manager.get_stalled_jobs():
-            await queue.job_manager.retry_job(job)
+        await _take_up_lost_jobs(queue)
 
     task: Task[Any, Any, Any] = queue.task(
         name="take_up_lost_jobs", queueing_lock="take_up_lost_jobs", pass_context=False

@@ -139,7 +139,6 @@ BROKEN = {
         NO_TRIGGERS + invoice(**NOTE | {"refund_reference": "'r'", "number": "number", "issued_at": "now()"})
     ],
 }
-EXAMPLES = [(rule, statement) for rule, statements in BROKEN.items() for statement in statements]
 
 
 @pytest.fixture
@@ -152,11 +151,12 @@ def rows(alice: User) -> int:
     return alice.id
 
 
-@pytest.mark.parametrize(("rule", "statement"), EXAMPLES, ids=[rule for rule, _statement in EXAMPLES])
-def test_postgresql_refuses(rule: str, statement: str, rows: int) -> None:
-    with pytest.raises(DBAPIError) as refused, transaction():
-        db.session.execute(text(statement), {"user": rows} if ":user" in statement else {})
-    assert violated(refused.value) == rule  # type: ignore[arg-type]
+@pytest.mark.parametrize("rule", list(BROKEN))
+def test_postgresql_refuses(rule: str, rows: int) -> None:
+    for statement in BROKEN[rule]:
+        with pytest.raises(DBAPIError) as refused, transaction():
+            db.session.execute(text(statement), {"user": rows} if ":user" in statement else {})
+        assert violated(refused.value) == rule, statement  # type: ignore[arg-type]
 
 
 def test_every_rule_has_its_example(app: object) -> None:

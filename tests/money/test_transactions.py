@@ -1,18 +1,21 @@
 """What holds money together below the verbs: transactions, jobs written in them, turns that only one may take."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from namaskah import jobs
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.numbers import activations, settling, strays
-from namaskah.numbers.models import StrayOrder
+from namaskah.numbers import activations, messages, settling, strays
+from namaskah.numbers.models import Activation, StrayOrder
+from namaskah.providers.base import Sms
 from namaskah.wallet import events, ledger, topups
 from tests.money.test_scenarios import at_once
 from tests.numbers import shop
@@ -34,6 +37,20 @@ def test_an_error_takes_all_of_it_back(app: Flask, alice: User) -> None:
         raise ZeroDivisionError
     assert shop.wallet(alice) == (1_000_000, 0)
     assert shop.jobs() == []
+
+
+def test_no_other_amount_than_the_one_held_is_taken_or_given_back(app: Flask, alice: User) -> None:
+    for verb, amount in ((ledger.capture, 99), (ledger.release, 101), (ledger.capture, 101), (ledger.release, 99)):
+        with pytest.raises(ledger.UnknownHold), transaction():
+            ledger.hold(alice.id, "test:1", 100)
+            verb(alice.id, "test:1", amount)
+    assert shop.wallet(alice) == (1_000_000, 0)
+
+
+@pytest.mark.parametrize("table", ["ledger_entries", "ledger_transactions", "ledger_accounts", "invoices"])
+def test_each_table_of_the_books_refuses_to_be_emptied_itself(table: str, app: Flask, alice: User) -> None:
+    with pytest.raises(DBAPIError, match=f"TRUNCATE of {table} is not allowed"), transaction():
+        db.session.execute(text(f"TRUNCATE {table} CASCADE"))
 
 
 def test_a_job_is_written_in_a_transaction_and_nowhere_else(app: Flask) -> None:
@@ -78,6 +95,67 @@ def test_a_purchase_that_the_worker_took_over_asks_nobody_else(
     activation = buy(alice)
     assert control.orders("herosms") == []
     assert fresh(activation).state in {"in_doubt", "failed"}
+
+
+def test_a_form_sent_again_finds_its_number_though_nothing_is_on_sale_any_more(alice: User, control: Control) -> None:
+    once = shop.key()
+    first = buy(alice, key=once).id
+    with transaction():
+        db.session.execute(text("UPDATE offers SET stock = 0"))
+    assert buy(alice, key=once).id == first
+    with pytest.raises(activations.NothingOnSale):
+        buy(alice)
+
+
+def test_who_is_too_dear_for_the_price_is_not_even_asked(alice: User, control: Control) -> None:
+    """Its price list says little, its own cost much: a mistake of ours must not be sold at a loss."""
+    with transaction():
+        dear = "UPDATE offers SET price_minor = 100, cost_micros = 5000000 WHERE provider_name = 'herosms'"
+        db.session.execute(text(dear + " AND service_code = 'whatsapp' AND country_code = 'NG'"))
+    shop.prefer("herosms")
+    try:
+        assert buy(alice).provider_name == "fivesim"
+    finally:
+        with transaction():  # costs are not among what is set back after a test
+            db.session.execute(
+                text("UPDATE offers SET cost_micros = kept.cost_micros FROM offers_kept kept WHERE kept.id = offers.id")
+            )
+    assert "herosms/buy" not in control.calls()["counts"]
+
+
+def test_no_message_takes_no_money(alice: User) -> None:
+    activation = buy(alice)
+    assert activations.receive(activation.id, []) == 0
+    assert fresh(activation).state == "waiting"
+    assert shop.wallet(alice) == (1_000_000 - activation.price_minor, activation.price_minor)
+
+
+def test_a_code_that_comes_while_the_money_is_going_back_waits_and_is_late(
+    app: Flask, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.only("fivesim")
+    activation = buy(alice)
+    found, in_the_middle = activation.id, threading.Event()
+    db.session.rollback()
+    book = strays.book_refund
+
+    def slowly(*arguments: Any, **more: Any) -> None:
+        in_the_middle.set()
+        time.sleep(0.4)
+        book(*arguments, **more)
+
+    def give_back() -> bool:
+        own = db.session.get_one(Activation, found)
+        return activations.give_back(own, "cancelled", "customer_cancelled", closed_at_provider=True)
+
+    def receive() -> int:
+        in_the_middle.wait(10)
+        return activations.receive(found, [Sms("Your code is 482913")])
+
+    monkeypatch.setattr(strays, "book_refund", slowly)
+    assert at_once(app, give_back, receive) == [True, 1]
+    assert [message.is_late for message in messages.of_activation(found)] == [True]
+    assert shop.ledger_lines(activation) == ["hold", "release"]
 
 
 def test_a_stray_ends_once(alice: User) -> None:
