@@ -109,7 +109,7 @@ def test_the_page_of_a_fault_of_ours(app: Flask, visit: Visit) -> None:
 
 def look_at(page: Page, name: str, again: bool = False) -> list[str]:
     """What is wrong with the page as it stands: on a desk by day, on a phone by night, and the colours of the desk by
-    night. `again`, in another language, it is the same page: axe looks at it on the phone alone, for the layout counts."""
+    night. `again`, in another language, it is the same page: axe sees it on the phone alone, for the layout counts."""
     faults = []
     for device, light, options in LOOKS:
         page.set_viewport_size(options["viewport"])

@@ -72,6 +72,8 @@ def test_the_hold_of_a_purchase(where: str, proxy: Proxy, browser: FlaskClient, 
     proxy.lose_commit("'hold:activation:", where)
     status, page = post(browser, "/activations", **form)
     assert status == 503 and "Your money is safe" in page
+    assert "Nothing was charged" not in page, "nobody can know that"
+    assert "look whether it was done" in page
     assert [len(control.orders(name)) for name in shop.PROVIDERS] == [0, 0], "no provider is asked on a guess"
     status, leads_to = post(browser, "/activations", **form)
     [bought] = all_of(Activation)
