@@ -293,8 +293,9 @@ class Life(RuleBasedStateMachine):
             db.session.execute(text(ended), {"id": chosen})
         shop.work()
         self.picture.work()
-        if not self.picture.bought[chosen].has_code:
-            self.picture.bought[chosen].state = "expired"
+        # A code of the last moment is taken, and the end of the window is just the end.
+        one = self.picture.bought[chosen]
+        one.state = "finished" if one.has_code else "expired"
 
     @rule()
     def doubts_have_lasted_long_enough(self) -> None:
