@@ -83,7 +83,7 @@ bench: $(INSTALLED) ## measure the pages, the purchase and the live push
 lighthouse: $(INSTALLED) ## Lighthouse's scores of the main pages (needs Node and Chromium)
 	@$(BIN)/python -c 'from bench.lighthouse import run; run()'
 
-soak: $(INSTALLED) $(TRANSLATED) ## tests that kill processes at random moments, minutes long
+soak: $(INSTALLED) $(TRANSLATED) ## storms of kills and long random lives; SEED, STEPS, KILLS and MINUTES say how long
 	@$(BIN)/python -m pytest -m soak -v
 
 mutants: $(INSTALLED) $(TRANSLATED) ## take the money's guards away, one by one: does a test notice? (docs/mutants.md)

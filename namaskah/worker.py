@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask
 from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
@@ -126,7 +127,8 @@ def _work_on_jobs(app: Flask) -> None:
 async def _take_up_lost_jobs(queue: App) -> None:
     """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
     for job in await queue.job_manager.get_stalled_jobs():
-        await queue.job_manager.retry_job(job)
+        with suppress(ConnectorException):  # another worker was first
+            await queue.job_manager.retry_job(job)
 
 
 async def _run_queue(queue: App, told: threading.Event) -> None:

@@ -29,7 +29,7 @@ from namaskah.wallet import ledger
 # process that asked is gone, and the worker takes the activation over.
 BUYING_SECONDS = 30
 # A customer waits for the answer: no further provider is tried after this long.
-PATIENCE = 15.0
+PATIENCE = 15.0  # seconds
 LARGEST_ID = 2**63 - 1  # what the database calls a number; an address may hold any
 # The poll settles doubt (settling.settle). No doubt lasts longer than this, even with the provider silent: the money
 # goes back, and should an order turn up later it is a stray.

@@ -1,8 +1,10 @@
 """The clock of a web server or a worker is wrong: what is due, over or too early is decided by PostgreSQL's alone."""
 
+import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from tests.wallet.counter import Counter
 
 SHIFTS = [timedelta(hours=2), timedelta(hours=-2), timedelta(days=1), timedelta(days=-1)]
 AMOUNT = 250_000
+PACKAGE = Path(__file__).parents[2] / "namaskah"
 
 
 def wrong_clock(shift: timedelta) -> type[datetime]:
@@ -52,6 +55,14 @@ def shift(request: pytest.FixtureRequest, alice: User, control: Control) -> Iter
     shop.end_everything(control)
     shop.assert_books_agree(control)
     assert_money_is_right()
+
+
+def test_what_decides_about_money_looks_at_no_clock_of_its_own() -> None:
+    rooms = [*(PACKAGE / "numbers").glob("*.py"), *(PACKAGE / "reconciliation").glob("*.py")]
+    rooms += [PACKAGE / f"wallet/{name}.py" for name in ("ledger", "topups", "events", "invoices", "house")]
+    own = re.compile(r"datetime\.(now|utcnow)\(|\btime\.time\(|date\.today\(")
+    assert len(rooms) > 30
+    assert [file.name for file in rooms if own.search(file.read_text())] == []
 
 
 @pytest.mark.parametrize("name", shop.PROVIDERS)
