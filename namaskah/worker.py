@@ -4,15 +4,19 @@ Run as `flask worker`; any number of workers may run against one database. Perio
 a backlog of mail delays nobody's code.
 """
 
+import asyncio
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
 from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
@@ -137,17 +141,50 @@ def run(app: Flask) -> None:
 
 
 def _work_on_jobs(app: Flask) -> None:
-    """Run the queue until a signal ends it; begin again when the database was away."""
-    while True:
+    """Run the queue until a signal ends it. When the database was away it has ended by itself: it is begun again."""
+    told = threading.Event()
+    while not told.is_set():
+        for number in (signal.SIGTERM, signal.SIGINT):  # a loop that ends leaves none behind
+            signal.signal(number, lambda *_: told.set())
         try:
-            _queue(app).run_worker(
-                concurrency=JOBS_AT_ONCE, delete_jobs="successful", shutdown_graceful_timeout=LAST_JOB_SECONDS
-            )
+            asyncio.run(_run_queue(_queue(app), told))
         except Exception:
-            log.exception("the job queue stopped, beginning again")
-            time.sleep(RESTART_SECONDS)
-        else:
-            return
+            log.exception("the job queue failed")
+        if not told.is_set():
+            log.warning("the job queue stopped, beginning again")
+            told.wait(RESTART_SECONDS)
+
+
+async def _take_up_lost_jobs(queue: App) -> None:
+    """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
+    for job in await queue.job_manager.get_stalled_jobs():
+        with suppress(ConnectorException):  # another worker was first
+            await queue.job_manager.retry_job(job)
+
+
+async def _run_queue(queue: App, told: threading.Event) -> None:
+    """Until it ends by itself, or a signal comes: then jobs under way have their last seconds."""
+    async with queue.open_async():
+        await _take_up_lost_jobs(queue)
+        working = asyncio.create_task(
+            queue.run_worker_async(
+                concurrency=JOBS_AT_ONCE,
+                delete_jobs="successful",
+                shutdown_graceful_timeout=LAST_JOB_SECONDS,
+                install_signal_handlers=False,
+            )
+        )
+
+        def stop() -> None:
+            told.set()
+            working.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        if told.is_set():  # a moment before
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
 
 
 def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:
@@ -174,9 +211,7 @@ def _queue(app: Flask) -> App:
         _register(queue, app, name, verb)
 
     async def take_up_lost_jobs(timestamp: int) -> None:
-        """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
-        for job in await queue.job_manager.get_stalled_jobs():
-            await queue.job_manager.retry_job(job)
+        await _take_up_lost_jobs(queue)
 
     task: Task[Any, Any, Any] = queue.task(
         name="take_up_lost_jobs", queueing_lock="take_up_lost_jobs", pass_context=False
