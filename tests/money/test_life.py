@@ -52,7 +52,8 @@ class Bought:
     owner: int
     price: int
     state: str
-    is_sold: bool  # the provider has an order for it
+    provider: str
+    is_sold: bool  # the provider has an order for it, until somebody else in doubt has been given that
     has_code: bool = False  # at the provider, not read by us
     is_refunded: bool = False
 
@@ -89,10 +90,16 @@ class Picture:
             self.paid_in[reference].is_credited |= self.paid_in[reference].is_paid
 
     def work(self) -> None:
-        """The worker has been through everything."""
+        """The worker has been through everything. All buy the same goods here, so a provider's orders that nobody has
+        go to whoever has been in doubt longest, whoever's purchase it was that got through: settling.settle()."""
+        doubtful = [self.bought[key] for key in sorted(self.bought) if self.bought[key].state == "in_doubt"]
+        for provider in {one.provider for one in doubtful}:
+            theirs = [one for one in doubtful if one.provider == provider]
+            orders = sum(one.is_sold for one in theirs)
+            for place, one in enumerate(theirs):
+                one.is_sold = place < orders
+                one.state = "waiting" if one.is_sold else "in_doubt"
         for one in self.bought.values():
-            if one.state == "in_doubt" and one.is_sold:
-                one.state = "waiting"
             if one.state == "waiting" and one.has_code:
                 one.state = "received"
 
@@ -227,7 +234,7 @@ class Life(RuleBasedStateMachine):
             return
         [page] = pages
         state, is_sold = FAULTS[fault]
-        self.picture.bought[int(page.split("/")[-1])] = Bought(person, price, state, is_sold)
+        self.picture.bought[int(page.split("/")[-1])] = Bought(person, price, state, name, is_sold)
 
     def restock(self, name: str) -> None:
         """This provider alone is asked; what was learned about its stock comes back with the next price list."""
@@ -277,7 +284,7 @@ class Life(RuleBasedStateMachine):
         new = int(page.split("/")[-1])
         if new != chosen:
             assert (verb, one.has_code) == ("replace", False)
-            self.picture.bought[new] = Bought(one.owner, one.price, "waiting", is_sold=True)
+            self.picture.bought[new] = Bought(one.owner, one.price, "waiting", one.provider, is_sold=True)
 
     @rule(number=strategies.integers(0, 99))
     def its_window_ends(self, number: int) -> None:
@@ -379,6 +386,20 @@ def run(life: type[Life], examples: int, steps: int, **more: bool) -> None:
 
 def test_a_short_life(life: type[Life]) -> None:
     run(life, examples=12, steps=30)
+
+
+def test_an_order_whose_answer_was_lost_goes_to_whoever_has_been_in_doubt_longest(life: type[Life]) -> None:
+    """Found by a long life: the first one's purchase never got through, the second one's did. The goods are alike, so
+    the first one has the number, and the second one's money comes back."""
+    one = life()
+    one.buys(person=0, name="herosms", fault="reset", presses=1)
+    one.buys(person=1, name="herosms", fault="html_after", presses=1)
+    one.the_worker_has_its_turn(rounds=1)
+    one.all_is_as_in_the_picture()
+    assert [(bought.owner, bought.state) for bought in one.picture.bought.values()] == [(0, "waiting"), (1, "in_doubt")]
+    one.doubts_have_lasted_long_enough()
+    one.all_is_as_in_the_picture()
+    one.teardown()
 
 
 @pytest.mark.soak

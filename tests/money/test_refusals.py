@@ -9,14 +9,19 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction, violated
 from namaskah.numbers import messages
 from namaskah.providers.base import Sms
+from namaskah.wallet import vouchers
+from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.models import GUARDED_KINDS
+from tests.money.refused import NEWER
 from tests.numbers import shop
-from tests.support import make_receipt
+from tests.support import make_receipt, make_vouchers
 
 TABLES = (
     "activations", "messages", "stray_orders", "offers",
     "ledger_accounts", "ledger_transactions", "ledger_entries",
-    "top_ups", "gateway_events", "invoices",
+    "top_ups", "gateway_events", "invoices", "gateway_refunds", "gateway_refund_steps", "disputes", "dispute_papers",
+    "saved_cards", "auto_top_ups", "card_deactivations", "low_balance_letters", "book_checks",
+    "promo_grants", "promo_parts", "voucher_batches", "vouchers", "voucher_redemptions", "exchange_rates",
 )  # fmt: skip
 
 ACCOUNT = "INSERT INTO ledger_accounts (kind, user_id, provider, currency, scale, balance) VALUES "
@@ -37,8 +42,9 @@ def invoice(**changes: str) -> str:
 
 
 NOTE = {"kind": "'credit_note'", "receipt_id": "id", "total_minor": "1", "tax_minor": "0"}
-# Rule → statements that break it and no other one. Two activations wait, a top-up is paid and has its receipt.
-BROKEN = {
+# Rule → statements that break it and no other one. Two activations wait, a top-up is paid and has its receipt, a card
+# is kept and a code was used.
+BROKEN = NEWER | {
     "ck_activations_state": ["UPDATE activations SET state = 'lost'"],
     "ck_activations_end_reason": ["UPDATE activations SET state = 'expired', ended_at = now(), end_reason = 'a whim'"],
     "ck_activations_price": ["UPDATE activations SET price_minor = 0", "UPDATE activations SET price_minor = -1"],
@@ -79,7 +85,7 @@ BROKEN = {
     ],
     "uq_ledger_accounts_owner": [
         ACCOUNT + "('user_available', :user, NULL, 'NGN', 2, 0)",
-        ACCOUNT + "('suspense', NULL, NULL, 'XXX', 2, NULL), ('suspense', NULL, NULL, 'XXX', 2, NULL)",
+        ACCOUNT + "('suspense', NULL, NULL, 'NGN', 2, NULL), ('suspense', NULL, NULL, 'NGN', 2, NULL)",
     ],
     "ck_ledger_accounts_kind": [ACCOUNT + "('elsewhere', NULL, NULL, 'NGN', 2, NULL)"],
     "ck_ledger_accounts_user": [
@@ -91,12 +97,12 @@ BROKEN = {
         ACCOUNT + "('provider_cost', NULL, NULL, 'NGN', 2, NULL)",
     ],
     "ck_ledger_accounts_running_balance": [
-        ACCOUNT + "('suspense', NULL, NULL, 'XXX', 2, 0)",
+        ACCOUNT + "('suspense', NULL, NULL, 'NGN', 2, 0)",
         ACCOUNT + "('user_debt', :user, NULL, 'NGN', 2, NULL)",
     ],
     "ck_ledger_accounts_not_negative": [
-        f"{ACCOUNT} ('{kind}', :user, NULL, 'XXX', 2, 0);"
-        + ENTRY % (f"(SELECT id FROM ledger_accounts WHERE kind = '{kind}' AND currency = 'XXX')", -1)
+        f"{ACCOUNT} ('{kind}', :user, NULL, 'NGN', 2, 0) ON CONFLICT DO NOTHING;"
+        + ENTRY % (f"(SELECT id FROM ledger_accounts WHERE kind = '{kind}' AND user_id = :user)", -10_000_000)
         for kind in GUARDED_KINDS
     ],
     "uq_ledger_transactions_idempotency_key": [
@@ -133,6 +139,11 @@ BROKEN = {
         invoice(**NOTE),
         invoice(kind="'credit_note'", refund_reference="'r'"),
     ],
+    "ck_invoices_fee": [
+        invoice(fee_minor="-1"),
+        invoice(fee_minor="total_minor"),
+        invoice(**NOTE | {"total_minor": "2", "fee_minor": "1", "refund_reference": "'r'"}),
+    ],
     "uq_invoices_receipt": [invoice()],
     "uq_invoices_refund_reference": [(invoice(**NOTE | {"refund_reference": "'r'"}) + " WHERE kind = 'receipt';") * 2],
     "uq_invoices_year_number": [
@@ -142,12 +153,20 @@ BROKEN = {
 
 
 @pytest.fixture
-def rows(alice: User) -> int:
-    """Something in every table; gives the customer's id."""
-    bought, _other = shop.buy(alice), shop.buy(alice)
-    with transaction():
-        messages.store(bought, Sms("Your code is 482913"), is_late=False)
+def rows(alice: User, request: pytest.FixtureRequest) -> int:
+    """Something in every table that examples build upon; gives the customer's id."""
+    if "_activations_" in request.node.name or "_messages_" in request.node.name:
+        bought, _other = shop.buy(alice), shop.buy(alice)
+        with transaction():
+            messages.store(bought, Sms("Your code is 482913"), is_late=False)
     make_receipt(alice)
+    _batch, [code] = make_vouchers()
+    vouchers.redeem(alice, code)
+    with transaction():
+        named = {"brand": "visa", "last4": "4081", "exp_month": 12, "exp_year": 2030}
+        db.session.add(
+            SavedCard(user_id=alice.id, authorization_code=b"1", email=alice.email, signature="SIG_1", **named)
+        )
     return alice.id
 
 

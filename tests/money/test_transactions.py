@@ -47,7 +47,13 @@ def test_no_other_amount_than_the_one_held_is_taken_or_given_back(app: Flask, al
     assert shop.wallet(alice) == (1_000_000, 0)
 
 
-@pytest.mark.parametrize("table", ["ledger_entries", "ledger_transactions", "ledger_accounts", "invoices"])
+@pytest.mark.parametrize(
+    "table",
+    [
+        "ledger_entries", "ledger_transactions", "ledger_accounts", "invoices", "promo_grants", "promo_parts",
+        "voucher_redemptions", "exchange_rates",
+    ],
+)  # fmt: skip
 def test_each_table_of_the_books_refuses_to_be_emptied_itself(table: str, app: Flask, alice: User) -> None:
     with pytest.raises(DBAPIError, match=f"TRUNCATE of {table} is not allowed"), transaction():
         db.session.execute(text(f"TRUNCATE {table} CASCADE"))
