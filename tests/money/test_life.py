@@ -5,6 +5,7 @@ The short run is part of every test run. The long one (`make soak`) takes STEPS 
 """
 
 import os
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 import hypothesis
@@ -16,17 +17,19 @@ from sqlalchemy import text
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
+from namaskah.errors import UserError
 from namaskah.extensions import redis
 from namaskah.numbers import routing
 from namaskah.numbers.models import Activation
 from namaskah.providers import sms_activate
-from namaskah.wallet import ledger, topups
+from namaskah.wallet import ledger, refund_asking, refunds, topups
 from namaskah.wallet.models import TopUp
 from tests import support
 from tests.money.ledger_check import assert_money_is_right
 from tests.numbers import shop
 from tests.support import Control, Visitor
 from tests.wallet.counter import Counter
+from tests.wallet.refund_desk import becomes
 from tests.wallet.test_webhook import event, sign
 
 PEOPLE = 2
@@ -66,6 +69,8 @@ class PaidIn:
     amount: int
     is_paid: bool = False  # at the gateway
     is_credited: bool = False
+    sent_back: int = 0  # of it has gone back to where it was paid from, or is on its way there
+    gone: int = 0  # of that the gateway has paid out
 
 
 @dataclass
@@ -77,11 +82,13 @@ class Picture:
     paid_in: dict[str, PaidIn] = field(default_factory=dict)
 
     def wallet(self, person: int) -> tuple[int, int]:
-        """Available and held."""
+        """What can be spent, own money and gifts together, and what is held."""
         mine = [one for one in self.bought.values() if one.owner == person]
         held = sum(one.price for one in mine if one.state in HOLDING)
         taken = sum(one.price for one in mine if one.state in TAKEN and not one.is_refunded)
-        credited = sum(one.amount for one in self.paid_in.values() if one.owner == person and one.is_credited)
+        credited = sum(
+            one.amount - one.sent_back for one in self.paid_in.values() if one.owner == person and one.is_credited
+        )
         return self.given[person] + credited - held - taken, held
 
     def credit(self, *references: str) -> None:
@@ -143,6 +150,11 @@ class Life(RuleBasedStateMachine):
 
     def top_up(self, number: int) -> str:
         return list(self.picture.paid_in)[number % len(self.picture.paid_in)]
+
+    def own_money(self, person: int) -> int:
+        """What of the wallet is no gift. Which part a purchase took of which is a matter of other tests."""
+        db.session.rollback()
+        return ledger.balance(self.users[person]).available_minor
 
     # ── Money in ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -206,13 +218,19 @@ class Life(RuleBasedStateMachine):
 
     @rule(person=people(), amount=strategies.sampled_from([-5_000, 700, 40_000]), twice=strategies.booleans())
     def is_corrected_by_hand(self, person: int, amount: int, twice: bool) -> None:
-        if self.picture.wallet(person)[0] + amount < 0:
+        if self.own_money(person) + amount < 0:
             return
         reference = f"by-hand:{shop.key()}"
         db.session.rollback()
         for _time in range(1 + twice):
             with transaction():
                 ledger.adjust(self.users[person], reference, amount, "admin", "a test")
+        self.picture.given[person] += amount
+
+    @rule(person=people(), amount=strategies.sampled_from([1, 700, 60_000]))
+    def is_given_a_gift(self, person: int, amount: int) -> None:
+        db.session.rollback()
+        support.give(db.session.get_one(User, self.users[person]), amount)
         self.picture.given[person] += amount
 
     # ── Money out ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -335,6 +353,36 @@ class Life(RuleBasedStateMachine):
                 ledger.refund(self.users[one.owner], f"activation:{chosen}", one.price, "admin", "a complaint")
         one.is_refunded = True
 
+    @precondition(lambda self: any(one.is_credited for one in self.picture.paid_in.values()))
+    @rule(
+        number=strategies.integers(0, 99), amount=strategies.sampled_from([1, 40_000, 100_000]),
+        presses=strategies.integers(1, 2), fault=strategies.sampled_from(["", "reset_after"]),
+        end=strategies.sampled_from(["", "processed", "failed"]),
+    )  # fmt: skip
+    def is_sent_back_to_where_it_was_paid_from(
+        self, number: int, amount: int, presses: int, fault: str, end: str
+    ) -> None:
+        """Own money alone, and no more than was paid."""
+        credited = [reference for reference, one in self.picture.paid_in.items() if one.is_credited]
+        reference, key = credited[number % len(credited)], shop.key()
+        one = self.picture.paid_in[reference]
+        is_there = amount <= min(one.amount - one.sent_back, self.own_money(one.owner))
+        if fault:
+            self.counter.breaks("refund", fault)
+        for _press in range(presses):
+            with suppress(UserError) if not is_there else nullcontext():
+                refund = refunds.start(reference, amount, reason="a test", key=key, who="user:1")
+                assert is_there
+                refund_asking.try_to_ask(refund.reference)
+        self.control.no_faults()
+        if not is_there:
+            return
+        one.sent_back += amount
+        if end:
+            assert becomes(self.counter, refund, end).state == end
+            one.sent_back -= amount if end == "failed" else 0
+            one.gone += amount if end == "processed" else 0
+
     # ── What must be ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     @invariant()
@@ -344,7 +392,7 @@ class Life(RuleBasedStateMachine):
         assert {row[0]: row[1] for row in rows} == {key: one.state for key, one in self.picture.bought.items()}
         for person, user_id in enumerate(self.users):
             balance = ledger.balance(user_id)
-            assert (balance.available_minor, balance.held_minor) == self.picture.wallet(person)
+            assert (balance.spendable_minor, balance.held_minor) == self.picture.wallet(person)
         assert support.broken_invariants() == []
 
     def teardown(self) -> None:
@@ -356,11 +404,12 @@ class Life(RuleBasedStateMachine):
         ours = db.session.execute(db.select(TopUp.reference, TopUp.paid_minor).filter_by(state="paid"))
         assert {one.reference: one.paid_amount for one in paid} == {row[0]: row[1] for row in ours}
         fees, taken = sum(one.fees or 0 for one in paid), sum(one.paid_amount or 0 for one in paid)
+        gone = sum(one.gone for one in self.picture.paid_in.values())
         query = (
             "SELECT kind, sum(amount) FROM ledger_accounts a JOIN ledger_entries e ON e.account_id = a.id GROUP BY 1"
         )
         house = {row[0]: int(row[1]) for row in db.session.execute(text(query))}
-        assert (house.get("gateway_clearing", 0), house.get("gateway_fees", 0)) == (fees - taken, -fees)
+        assert (house.get("gateway_clearing", 0), house.get("gateway_fees", 0)) == (fees - taken + gone, -fees)
         assert_money_is_right()
 
 

@@ -28,6 +28,7 @@ from tests.money.ledger_check import assert_money_is_right
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh
 from tests.support import Control, log_in, make_user
+from tests.wallet.bank import Bank, heard, paid_top_up, spend
 from tests.wallet.counter import Counter
 from tests.wallet.test_webhook import event, sign
 
@@ -228,6 +229,23 @@ def test_money_moves_on_crossed_accounts_without_a_deadlock(app: Flask) -> None:
     paid_in, given, captured = 4 * 12 * 5_000, 4 * 12 * 500, 8 * 6 * 1_000
     total = db.session.scalar(text("SELECT sum(balance) FROM ledger_accounts WHERE kind = 'user_available'"))
     assert total == 3_000_000 + paid_in + given - captured
+
+
+# ── S26: a chargeback of money that was spent ────────────────────────────────────────────────────────────────────────
+
+
+def test_who_owes_buys_nothing_though_there_is_money(app: Flask, counter: Counter) -> None:
+    payer = make_user("owes@example.com")
+    top_up = paid_top_up(payer, counter)
+    spend(payer, top_up.amount_minor)
+    heard(Bank(counter).opens(top_up))
+    with transaction():
+        ledger.adjust(payer.id, "too early", 1_000_000, "admin", "what debts.collect_due() has not seen yet")
+    with pytest.raises(debts.InDebt):
+        buy(payer)
+    assert db.session.scalar(select(func.count(Activation.id))) == 0
+    assert debts.collect_due() == 1
+    assert buy(payer).state == "waiting"
 
 
 # ── S15: a ban in the middle ─────────────────────────────────────────────────────────────────────────────────────────

@@ -103,6 +103,27 @@ def test_a_purchase_that_the_worker_took_over_asks_nobody_else(
     assert fresh(activation).state in {"in_doubt", "failed"}
 
 
+def test_copies_of_an_event_at_the_same_moment_leave_one_job(
+    app: Flask, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds nothing to copy, and waits for the first one's row."""
+    body, in_the_middle, defer = event("NK-1"), threading.Event(), jobs.defer
+
+    def slowly(*about: Any, **more: Any) -> None:
+        in_the_middle.set()
+        time.sleep(0.3)
+        defer(*about, **more)
+
+    def second() -> int:
+        in_the_middle.wait(10)
+        return events.receive_event(body).id
+
+    monkeypatch.setattr(jobs, "defer", slowly)
+    one, other = at_once(app, lambda: events.receive_event(body).id, second)
+    assert one == other
+    assert [name for _id, name, _arguments in shop.jobs()] == ["handle_gateway_event"]
+
+
 def test_a_form_sent_again_finds_its_number_though_nothing_is_on_sale_any_more(alice: User, control: Control) -> None:
     once = shop.key()
     first = buy(alice, key=once).id
