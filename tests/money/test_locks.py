@@ -106,6 +106,33 @@ def test_a_refund_is_moved_under_the_lock_of_its_top_up(app: Flask, payer: User,
     assert waits(app, lock, lambda: refunds.cancel(reference, 0, "called off")).state == "cancelled"
 
 
+def test_a_refund_begins_with_the_top_up_and_then_locks_the_customer(app: Flask, payer: User, counter: Counter) -> None:
+    """As credits and disputes do: else they would wait for each other."""
+    top_up = paid(payer, counter)
+    number, reference, who, held = top_up.id, top_up.reference, payer.id, threading.Event()
+    db.session.rollback()
+
+    def begins() -> int:
+        held.wait(10)
+        return refunds.start(reference, AMOUNT, reason="x", key=shop.key(), who="user:1").amount_minor
+
+    def has_the_top_up() -> None:
+        with db.engine.begin() as other:
+            other.execute(text(f"SELECT 1 FROM top_ups WHERE id = {number} FOR UPDATE"))
+            held.set()
+            until_somebody_waits()
+            other.execute(text(ACCOUNT.format(who) + " NOWAIT"))
+
+    assert at_once(app, begins, has_the_top_up) == [AMOUNT, None]
+
+
+def test_a_refund_begins_under_the_lock_of_the_customer(app: Flask, payer: User, counter: Counter) -> None:
+    reference = paid(payer, counter).reference
+    wanted = {"reason": "x", "key": shop.key(), "who": "user:1"}
+    refund = waits(app, ACCOUNT.format(payer.id), lambda: refunds.start(reference, AMOUNT, **wanted))
+    assert refund.state == "asked"
+
+
 def test_a_refund_that_somebody_else_asks_about_is_passed_by(app: Flask, payer: User, counter: Counter) -> None:
     refund = begin(paid(payer, counter))
     with transaction():
