@@ -9,7 +9,7 @@ CATALOGUES := $(wildcard translations/*/LC_MESSAGES/*.po)
 POT := $(VENV)/messages.pot
 
 .DEFAULT_GOAL := help
-.PHONY: help run test tests lint css css-check translations translations-check migrations-check lock bench lighthouse soak \
+.PHONY: help run test tests lint css css-check translations translations-check migrations-check lock bench lighthouse soak mutants \
 	migration demo-passwords clean
 
 help: ## show this list
@@ -83,8 +83,11 @@ bench: $(INSTALLED) ## measure the pages, the purchase and the live push
 lighthouse: $(INSTALLED) ## Lighthouse's scores of the main pages (needs Node and Chromium)
 	@$(BIN)/python -c 'from bench.lighthouse import run; run()'
 
-soak: $(INSTALLED) $(TRANSLATED) ## tests that kill processes at random moments, minutes long
+soak: $(INSTALLED) $(TRANSLATED) ## storms of kills and long random lives; SEED, STEPS, KILLS and MINUTES say how long
 	@$(BIN)/python -m pytest -m soak -v
+
+mutants: $(INSTALLED) $(TRANSLATED) ## take the money's guards away, one by one: does a test notice? (docs/mutants.md)
+	@$(BIN)/python -m dev.mutants
 
 demo-passwords: $(INSTALLED) ## give the demo accounts new passwords and show them
 	@$(FLASK) demo passwords

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData, event
+from sqlalchemy import MetaData, event, func, select
 from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase
@@ -67,6 +68,12 @@ def leave_database() -> None:
     if in_transaction():
         raise RuntimeError("no call to the outside inside a transaction")
     db.session.rollback()
+
+
+def database_time() -> datetime:
+    """The time by PostgreSQL's clock, the one that decides. Every process has a clock of its own, which may be wrong;
+    what is due, over or too early is asked of this one alone."""
+    return db.session.scalars(select(func.clock_timestamp())).one()
 
 
 def violated(error: IntegrityError) -> str | None:

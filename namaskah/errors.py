@@ -83,7 +83,8 @@ def _in(seconds: int) -> str:
 
 
 def _too_busy(error: Exception) -> Response:
-    """No connection to be had, or the database went away: nothing was begun, or it was rolled back."""
+    """No connection to be had, or the database went away: nothing was begun, or it was rolled back; or it was done,
+    and the database's word of that was lost on its way."""
     current_app.logger.error("the database did not serve %s: %s", request.endpoint, type(error).__name__)
     db.session.rollback()
     # The page must not ask the database again who reads it.
@@ -92,11 +93,18 @@ def _too_busy(error: Exception) -> Response:
         503,
         _title(503),
         money=_("Your money is safe: whatever was half done is finished or taken back by itself."),
-        what_to_do=_advice(503),
+        what_to_do=_advice(503) if request.method == "GET" else _look_first(),
         page="errors/busy.html",
     )
     answer.headers["Retry-After"] = "5"
     return answer
+
+
+def _look_first() -> str:
+    return _(
+        "Before you try again, look whether it was done: your wallet and your numbers show it. "
+        "Sending the same page again does nothing twice."
+    )
 
 
 def _fault(error: Exception) -> Response:

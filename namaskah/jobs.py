@@ -8,6 +8,7 @@ from typing import Any
 
 from procrastinate import App
 from procrastinate.contrib.sqlalchemy import SQLAlchemyPsycopg2Connector
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 
 from namaskah import tracing
@@ -29,7 +30,12 @@ def defer(name: str, **arguments: Any) -> None:
     require_transaction()
     if tracing.known_id():
         arguments[REQUEST_ID] = tracing.known_id()
-    _deferrer.configure_task(name, allow_unknown=True, connection=db.session.connection()).defer(**arguments)
+    task = _deferrer.configure_task(name, allow_unknown=True, connection=db.session.connection())
+    try:
+        task.defer(**arguments)
+    except ConnectorException as error:
+        # To whoever called it is one statement of the transaction like any other, and fails like any other.
+        raise error.__cause__ or error from None
 
 
 def split(arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask
 from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
@@ -160,40 +161,47 @@ def _leave(app: Flask) -> None:
 
 
 def _work_on_jobs(app: Flask) -> None:
-    """Run the queue until a signal ends it; begin again when the database was away, which the queue takes for an order
-    to stop: by itself it would return as after a signal."""
-    told_to_stop = threading.Event()
-    while not told_to_stop.is_set():
+    """Run the queue until a signal ends it. When the database was away it has ended by itself: it is begun again."""
+    told = threading.Event()
+    while not told.is_set():
+        for number in STOP_SIGNALS:  # a loop that ends leaves none behind
+            signal.signal(number, lambda *_: told.set())
         try:
-            asyncio.run(_work_until_told(app, told_to_stop))
+            asyncio.run(_run_queue(_queue(app), told))
         except Exception:
-            log.exception("the job queue stopped, beginning again")
-        if not told_to_stop.is_set():
-            for number in STOP_SIGNALS:  # the loop's own handlers ended with it
-                signal.signal(number, lambda *_about: told_to_stop.set())
-            told_to_stop.wait(RESTART_SECONDS)
+            log.exception("the job queue failed")
+        if not told.is_set():
+            log.warning("the job queue stopped, beginning again")
+            told.wait(RESTART_SECONDS)
 
 
-async def _work_until_told(app: Flask, told_to_stop: threading.Event) -> None:
-    """One run of the queue. Cancelled, it takes no new job and finishes those under way."""
-    queue = _queue(app)
+async def _take_up_lost_jobs(queue: App) -> None:
+    """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
+    for job in await queue.job_manager.get_stalled_jobs():
+        with suppress(ConnectorException):  # another worker was first
+            await queue.job_manager.retry_job(job)
+
+
+async def _run_queue(queue: App, told: threading.Event) -> None:
+    """Until it ends by itself, or a signal comes: then jobs under way have their last seconds."""
     async with queue.open_async():
-        work = queue.run_worker_async(
-            concurrency=JOBS_AT_ONCE,
-            delete_jobs="successful",
-            shutdown_graceful_timeout=LAST_JOB_SECONDS,
-            install_signal_handlers=False,
+        await _take_up_lost_jobs(queue)
+        working = asyncio.create_task(
+            queue.run_worker_async(
+                concurrency=JOBS_AT_ONCE,
+                delete_jobs="successful",
+                shutdown_graceful_timeout=LAST_JOB_SECONDS,
+                install_signal_handlers=False,
+            )
         )
-        working = asyncio.create_task(work)
 
         def stop() -> None:
-            if not told_to_stop.is_set():
-                told_to_stop.set()
-                working.cancel()
+            told.set()
+            working.cancel()
 
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        if told_to_stop.is_set():
+        if told.is_set():  # a moment before
             working.cancel()
         with suppress(asyncio.CancelledError):
             await working
@@ -228,9 +236,7 @@ def _queue(app: Flask) -> App:
         _register(queue, app, name, verb)
 
     async def take_up_lost_jobs(timestamp: int) -> None:
-        """Jobs of a worker that was killed in their middle; its heart stopped beating half a minute ago."""
-        for job in await queue.job_manager.get_stalled_jobs():
-            await queue.job_manager.retry_job(job)
+        await _take_up_lost_jobs(queue)
 
     task: Task[Any, Any, Any] = queue.task(
         name="take_up_lost_jobs", queueing_lock="take_up_lost_jobs", pass_context=False

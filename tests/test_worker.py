@@ -125,6 +125,32 @@ def test_a_job_that_nobody_can_do_fails_in_the_open_and_stops_nothing(
         db.session.execute(text("DELETE FROM procrastinate_jobs"))
 
 
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """What listens to them before does so again afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_worker_outlives_its_queue(app: Flask, monkeypatch: pytest.MonkeyPatch, own_signals: None) -> None:
+    """The queue gives up when the database goes away, with an error or without one, and only a signal is the end."""
+    turns: list[bool] = []
+
+    async def turn(_queue: object, told: worker.threading.Event) -> None:
+        turns.append(told.is_set())
+        if len(turns) == 1:
+            raise ConnectionError
+        if len(turns) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(worker, "_run_queue", turn)
+    monkeypatch.setattr(worker, "RESTART_SECONDS", 0)
+    worker._work_on_jobs(app)
+    assert turns == [False] * 3
+
+
 def test_a_verb_that_fails_is_called_again(app: Flask) -> None:
     stop = worker.threading.Event()
     calls = []

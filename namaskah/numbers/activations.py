@@ -7,7 +7,8 @@ end of the window are in closing.py.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from time import monotonic
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -16,10 +17,10 @@ from sqlalchemy.exc import IntegrityError
 
 from namaskah import live
 from namaskah.auth.models import User
-from namaskah.db import db, transaction, violated
+from namaskah.db import database_time, db, transaction, violated
 from namaskah.errors import UserError
 from namaskah.jobs import defer
-from namaskah.numbers import messages, pricing, registry, routing, strays
+from namaskah.numbers import messages, pricing, registry, routing, strays, windows
 from namaskah.numbers.models import OPEN, TRANSITIONS, Activation, ActivationEvent, Country, Service
 from namaskah.providers.base import NotSold, Order, OutcomeUnknown, Sms
 from namaskah.wallet import debts, ledger
@@ -28,7 +29,7 @@ from namaskah.wallet import debts, ledger
 # process that asked is gone, and the worker takes the activation over.
 BUYING_SECONDS = 30
 # A customer waits for the answer: no further provider is tried after this long.
-PATIENCE = timedelta(seconds=15)
+PATIENCE = 15.0  # seconds
 LARGEST_ID = 2**63 - 1  # what the database calls a number; an address may hold any
 # The poll settles doubt (settling.settle). No doubt lasts longer than this, even with the provider silent: the money
 # goes back, and should an order turn up later it is a stray.
@@ -203,10 +204,10 @@ def _check_limits(user: User) -> None:
 
 def _try_providers(activation: Activation, routes: Sequence[routing.Route]) -> None:
     """Ask one provider after the other, as long as each says a definite no."""
-    started = datetime.now(UTC)
+    started = monotonic()
     refusal = "no_stock"
     for route in routes:
-        if datetime.now(UTC) - started > PATIENCE or not _start_attempt(activation, route):
+        if monotonic() - started > PATIENCE or not _start_attempt(activation, route):
             break
         try:
             order = _ask(activation, route)
@@ -278,9 +279,8 @@ def accept(activation: Activation, order: Order, *, is_found: bool = False) -> b
     """
     adapter = registry.find(activation.provider_name)
     assert adapter is not None, activation.provider_name
-    now = datetime.now(UTC)
-    latest = now + timedelta(seconds=2 * adapter.rules.window_seconds)
-    expires = min(order.expires_at or now + timedelta(seconds=adapter.rules.window_seconds), latest)
+    now = database_time()
+    expires = windows.end(order, now, timedelta(seconds=adapter.rules.window_seconds), is_found=is_found)
     cost = order.cost_micros if order.cost_micros is not None else activation.cost_micros or 0
     try:
         with transaction():

@@ -4,7 +4,7 @@ A provider refuses to take a number back in its first minutes (`cancel_from`): t
 worker carries it out when it may, so the customer can leave the page.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -12,7 +12,7 @@ from sqlalchemy import func
 
 from namaskah import live
 from namaskah.auth.models import User
-from namaskah.db import db, transaction
+from namaskah.db import database_time, db, transaction
 from namaskah.errors import UserError
 from namaskah.jobs import defer
 from namaskah.numbers import activations, messages, registry
@@ -37,7 +37,8 @@ def cancel(activation: Activation, reason: str = "customer_cancelled", *, replac
     Done at once when the provider allows it, else as soon as it does. Raises NotNow when an SMS came or it is over.
     """
     # Asked once and put off: pressing again neither hurries the provider nor counts as another of its silences.
-    is_under_way = activation.cancel_requested_at is not None and activation.due_at > datetime.now(UTC)
+    now = database_time()
+    is_under_way = activation.cancel_requested_at is not None and activation.due_at > now
     due_at = func.least(func.greatest(Activation.cancel_from, func.now() + RETRY), Activation.expires_at)
     with transaction():
         wanted = move(
@@ -53,7 +54,7 @@ def cancel(activation: Activation, reason: str = "customer_cancelled", *, replac
     if not wanted:
         raise NotNow(_not_cancellable(activation))
     live.publish(activation.user_id, "activation", activation.id)
-    if not is_under_way and (activation.cancel_from is None or activation.cancel_from <= datetime.now(UTC)):
+    if not is_under_way and (activation.cancel_from is None or activation.cancel_from <= now):
         close(activation)
         if replace and activation.state == "cancelled":
             replace_number(activation.id)
@@ -127,7 +128,7 @@ def close(activation: Activation) -> None:
         # While the window runs a code may still come: a provider that was not asked has not been silent.
         tries = activation.tries + (error.reason != registry.RESTING or _is_over(activation))
         if tries < MAX_TRIES and not _has_waited_long(activation):
-            _put_off(activation, datetime.now(UTC) + RETRY, tries=tries)
+            _put_off(activation, func.now() + RETRY, tries=tries)
             return
         current_app.logger.warning("activation %s closed without its provider: %s", activation.id, error)
         closing = None
@@ -143,8 +144,7 @@ def close(activation: Activation) -> None:
 
 def allowed_again_at(closing: Closing) -> datetime:
     """When to ask again after "too early": as the provider says, else a little later; never at once."""
-    now = datetime.now(UTC)
-    return max(closing.retry_at or now + TOO_EARLY_RETRY, now + RETRY)
+    return database_time() + max(closing.retry_after or TOO_EARLY_RETRY, RETRY)
 
 
 def conclude(activation: Activation, *, closed_at_provider: bool) -> bool:
@@ -164,7 +164,7 @@ def replace_number(activation_id: int) -> None:
     """
     activation = db.session.get_one(Activation, activation_id, populate_existing=True)
     ended = activation.ended_at
-    if ended is None or ended < datetime.now(UTC) - REPLACE_WITHIN:
+    if ended is None or ended < database_time() - REPLACE_WITHIN:
         return
     user = db.session.get_one(User, activation.user_id)
     service, country, operator = activation.service_code, activation.country_code, activation.operator
@@ -215,8 +215,8 @@ def _put_off(activation: Activation, until: object, **changes: object) -> None:
 def _has_waited_long(activation: Activation) -> bool:
     wanted_at = activation.cancel_requested_at
     since = max(filter(None, (wanted_at, activation.cancel_from)), default=None) if wanted_at else None
-    return since is not None and since < datetime.now(UTC) - LONGEST_WAIT
+    return since is not None and since < database_time() - LONGEST_WAIT
 
 
 def _is_over(activation: Activation, margin: timedelta = timedelta()) -> bool:
-    return activation.expires_at is None or activation.expires_at <= datetime.now(UTC) + margin
+    return activation.expires_at is None or activation.expires_at <= database_time() + margin

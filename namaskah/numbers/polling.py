@@ -4,13 +4,13 @@ Never one call per waiting activation where the protocol can list: a thousand cu
 The same listing ends activations whose window is over, and settles those in doubt.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from namaskah.db import db
+from namaskah.db import database_time, db
 from namaskah.numbers import activations, closing, messages, registry, settling
 from namaskah.numbers.models import RELEASED, Activation, Provider
 from namaskah.numbers.turns import apart, list_orders, next_turn, pace, take_turn
@@ -57,7 +57,7 @@ def poll(name: str) -> int:
 
     Raises ProviderDown when the list cannot be read.
     """
-    listed_at = datetime.now(UTC)
+    listed_at = database_time()
     listing = list_orders(name, Provider.poll_due_at, LEASE)
     orders = {order.provider_ref: order for order in listing.orders}
     watched = _watched(name)

@@ -9,7 +9,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
-from namaskah.db import db
+from namaskah.db import database_time, db
 from namaskah.numbers import catalogue, codes, directory, messages, registry
 from namaskah.numbers.models import HOLDING, RELEASED, Activation, ActivationEvent, Message
 from namaskah.wallet import ledger
@@ -124,13 +124,13 @@ def _message(message: Message) -> MessageView:
 
 
 def _is_over(activation: Activation) -> bool:
-    return activation.expires_at is not None and activation.expires_at <= datetime.now(activation.expires_at.tzinfo)
+    return activation.expires_at is not None and activation.expires_at <= database_time()
 
 
 def _still_locked_until(activation: Activation) -> datetime | None:
     """When the provider will let go of the number, while it does not yet."""
     allowed = activation.cancel_from
-    return allowed if allowed is not None and allowed > datetime.now(allowed.tzinfo) else None
+    return allowed if allowed is not None and allowed > database_time() else None
 
 
 def _window_seconds(activation: Activation) -> int:

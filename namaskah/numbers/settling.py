@@ -5,13 +5,13 @@ that is killed loses nothing but that turn.
 """
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flask import current_app
 from sqlalchemy import func, select, update
 
 from namaskah import live
-from namaskah.db import db, transaction
+from namaskah.db import database_time, db, transaction
 from namaskah.numbers import activations, closing, messages, registry, strays
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
 from namaskah.numbers.turns import apart, list_orders, pace, take_turn
@@ -83,7 +83,7 @@ def _advance(activation: Activation) -> None:
 
 
 def _is_overdue(activation: Activation) -> bool:
-    return activation.expires_at is not None and activation.expires_at < datetime.now(UTC) - OVERDUE
+    return activation.expires_at is not None and activation.expires_at < database_time() - OVERDUE
 
 
 def settle(name: str, listing: Listing, listed_at: datetime) -> None:
@@ -187,7 +187,7 @@ def close_strays_due() -> int:
         if strays.begin_closing(stray):
             # Asked again later and later, up to ten minutes apart, for as long as the provider does not answer.
             stray.tries += 1
-            stray.due_at = datetime.now(UTC) + min(stray.tries, 20) * timedelta(seconds=30)
+            stray.due_at = database_time() + min(stray.tries, 20) * timedelta(seconds=30)
         else:
             return 1
     _close_stray(stray)

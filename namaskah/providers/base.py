@@ -10,7 +10,7 @@ of the other adapters. Everything above it decides by the three errors below and
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -59,7 +59,7 @@ class CloseOutcome(StrEnum):
     CLOSED = "closed"  # cancelled now, money back
     ALREADY_CLOSED = "already_closed"  # was closed before without an SMS
     HAS_SMS = "has_sms"  # refused: an SMS arrived; read the order and take it
-    TOO_EARLY = "too_early"  # refused for now; ask again at `retry_at` or a little later
+    TOO_EARLY = "too_early"  # refused for now; ask again after `retry_after` or a little later
     NOT_FOUND = "not_found"  # the provider knows no such order
 
 
@@ -80,7 +80,8 @@ class Order:
 
     buy() and list_orders() always give phone, service and country. get_order() leaves them empty where the protocol's
     status call does not repeat them. cost_micros is None where the protocol does not say it, created_at and expires_at
-    are None where it does not say them, or says them without a time zone.
+    are None where it does not say them, or says them without a time zone. They are by the provider's clock, never by
+    this machine's; `window` is how long a fresh order waits, where the provider tells no moment but a length.
     """
 
     provider_ref: str
@@ -92,6 +93,7 @@ class Order:
     cost_micros: int | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    window: timedelta | None = None
     messages: tuple[Sms, ...] = ()
 
 
@@ -118,10 +120,10 @@ class Quote:
 
 @dataclass(frozen=True)
 class Closing:
-    """Answer to cancel() and ban(). Where a provider names no `retry_at`, Rules.cancel_lock_seconds is all there is."""
+    """Answer to cancel() and ban(). Without `retry_after` Rules.cancel_lock_seconds is all there is."""
 
     outcome: CloseOutcome
-    retry_at: datetime | None = None
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ operator `any` alone.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import quote as escape
 
@@ -150,7 +150,7 @@ class FiveSim:
         """Open and closed orders of about the last hour, newest first, messages included. Read until a page is short
         or older than that, for the list's `Total` is not to be trusted. Raises ProviderDown."""
         with reading():
-            return self._lister.read(self._page, _parse_order, _is_last_page, between_pages)
+            return self._lister.read(self._page, _parse_order, _LastPage(), between_pages)
 
     def ask_again(self, provider_ref: str) -> bool:
         """5sim has no such call: an open order goes on taking messages. True while it is open. Raises ProviderDown."""
@@ -250,9 +250,18 @@ def _closing(order: Order, refunded: CloseOutcome) -> Closing:
     return Closing(CloseOutcome.HAS_SMS)
 
 
-def _is_last_page(rows: list[object], orders: list[Order]) -> bool:
-    oldest = next((order.created_at for order in reversed(orders) if order.created_at), None)
-    return len(rows) < SMALL_PAGE or (oldest is not None and oldest < datetime.now(UTC) - RECENT)
+class _LastPage:
+    """Whether a page is short, or reaches back far enough from the newest order there is: by 5sim's clock alone."""
+
+    def __init__(self) -> None:
+        self._newest: datetime | None = None
+
+    def __call__(self, rows: list[object], orders: list[Order]) -> bool:
+        times = [order.created_at for order in orders if order.created_at]
+        if self._newest is None:
+            self._newest = max(times, default=None)
+        is_far_back = self._newest is not None and bool(times) and times[-1] < self._newest - RECENT
+        return len(rows) < SMALL_PAGE or is_far_back
 
 
 def _parse_order(value: object) -> Order:

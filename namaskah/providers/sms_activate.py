@@ -33,7 +33,7 @@ from .sms_activate_answers import (
     known_name,
     parse_answer,
     parse_messages,
-    parse_retry_at,
+    parse_retry_after,
     parse_rows,
     parse_status,
     parse_words,
@@ -127,7 +127,7 @@ class SmsActivate:
         """setStatus 8. Looks the order up when the answer leaves open how it ended. Raises ProviderDown."""
         answer = self._set_status(provider_ref, "8", CLOSINGS.keys() | LOOK_AGAIN)
         if answer.name in CLOSINGS:
-            return Closing(CLOSINGS[answer.name], parse_retry_at(answer))
+            return Closing(CLOSINGS[answer.name], parse_retry_after(answer))
         order = self.get_order(provider_ref)
         if order is None:
             return Closing(CloseOutcome.NOT_FOUND)
@@ -158,7 +158,7 @@ class SmsActivate:
         else:
             item = as_object(answer.data, "order")
             item = item if "activationId" in item else as_object(item.get("data"), "order")
-        now = datetime.now(UTC)
+        expires_at, window = _parse_end(item)
         return Order(
             provider_ref=answers.parse_reference(item.get("activationId")),
             phone=answers.parse_phone(item.get("phoneNumber")),
@@ -166,8 +166,8 @@ class SmsActivate:
             country=country,
             operator=answers.parse_words(item.get("activationOperator")) or operator,
             cost_micros=self._parse_cost(item),
-            created_at=now,
-            expires_at=_parse_expiry(item, now) or now + timedelta(seconds=self.rules.window_seconds),
+            expires_at=expires_at,
+            window=window,
         )
 
     def _page(self, offset: int) -> list[object]:
@@ -250,11 +250,10 @@ def _parse_code(value: object) -> str:
     return text
 
 
-def _parse_expiry(item: Mapping[str, object], now: datetime) -> datetime | None:
-    """activationEndTime (HeroSMS), shifted to our clock by its distance from activationTime if it names no zone."""
+def _parse_end(item: Mapping[str, object]) -> tuple[datetime | None, timedelta | None]:
+    """activationEndTime (HeroSMS): a moment if it names its zone, else its distance from activationTime."""
     try:
         start, end = (datetime.fromisoformat(str(item.get(key))) for key in ("activationTime", "activationEndTime"))
-        expiry = end.astimezone(UTC) if end.tzinfo else now + (end - start)
+        return (end.astimezone(UTC), None) if end.tzinfo else (None, end - start)
     except (ValueError, TypeError, OverflowError):
-        return None
-    return expiry if now < expiry < now + timedelta(days=1) else None
+        return None, None

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from ..http import Response
 from . import answers
@@ -173,13 +173,13 @@ def known_name(name: str) -> str:
     return name if name in ERRORS else ""
 
 
-def parse_retry_at(answer: Answer) -> datetime | None:
+def parse_retry_after(answer: Answer) -> timedelta | None:
     """HeroSMS tells how many seconds old an activation must be; from now on that is enough in any case."""
     info = answer.data.get("info") if isinstance(answer.data, dict) else None
     seconds = info.get("minActivationTime") if isinstance(info, dict) else None
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= 3600:
         return None
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+    return timedelta(seconds=seconds)
 
 
 def parse_status(answer: Answer) -> tuple[OrderStatus, tuple[Sms, ...]]:

@@ -12,7 +12,7 @@ From the beginning to the end the money stands in `user_refunding`, whatever the
 A closed refund stays closed. Should the gateway say the opposite later, the row remembers since when
 (`contradicted_at`), the operator is told what that means for the money, and books it: `give_back()`, `book_as_gone()`.
 
-Locks: the account (only to begin), the top-up, the refund, ledger accounts, the credit note's number, the audit event.
+Locks: the top-up, the customer (only to begin), the refund, ledger accounts, the credit note's number, the audit event.
 """
 
 import logging
@@ -71,8 +71,8 @@ def start(
     """
     try:
         with transaction():
-            _keep_the_account(top_up_reference)
             top_up = _lock_top_up(top_up_reference)
+            debts.lock_owner(top_up.user_id)  # deleting an account takes the same lock: none goes behind our back
             known = db.session.scalar(select(GatewayRefund).filter_by(key=key))
             if known is not None:
                 return _same(known, top_up, amount_minor, loss_minor)
@@ -343,12 +343,6 @@ def _lock(reference: str) -> GatewayRefund:
         raise refund_reading.UnknownRefund(reference)
     mine = select(GatewayRefund).filter_by(reference=reference).with_for_update()
     return db.session.scalars(mine.execution_options(populate_existing=True)).one()
-
-
-def _keep_the_account(top_up_reference: str) -> None:
-    """Deleting an account takes the same lock, so none is deleted behind our back."""
-    owner = select(TopUp.user_id).filter_by(reference=top_up_reference).scalar_subquery()
-    db.session.execute(select(User.id).where(User.id == owner).with_for_update(key_share=True))
 
 
 def _lock_top_up(reference: str) -> TopUp:

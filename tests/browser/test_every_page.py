@@ -68,9 +68,8 @@ def test_page(group: str, language: str, gallery: Gallery, stand: Stand, visit: 
     for name, path in gallery.pages[group]:
         page.goto(path)
         assert page.locator("html").get_attribute("dir") == DIRECTIONS[language], path
-        faults += [
-            f"{name}, {fault}" for fault in look_at(page, f"{group}-{name}-{language}", colours=language == "en")
-        ]
+        again = language != "en"
+        faults += [f"{name}, {fault}" for fault in look_at(page, f"{group}-{name}-{language}", again=again)]
     assert not faults, "\n".join(faults)
 
 
@@ -108,18 +107,19 @@ def test_the_page_of_a_fault_of_ours(app: Flask, visit: Visit) -> None:
     assert look_at(page, "fault") == []
 
 
-def look_at(page: Page, name: str, colours: bool = True) -> list[str]:
+def look_at(page: Page, name: str, again: bool = False) -> list[str]:
     """What is wrong with the page as it stands: on a desk by day, on a phone by night, and the colours of the desk by
-    night if wanted (they are the same in every language)."""
+    night. `again`, in another language, it is the same page: axe sees it on the phone alone, for the layout counts."""
     faults = []
     for device, light, options in LOOKS:
         page.set_viewport_size(options["viewport"])
         page.emulate_media(color_scheme=light)
         sticking_out: Any = page.evaluate(_STICKING_OUT)
         faults += [f"{device}: {fault}" for fault in sticking_out]
-        faults += [f"{device} {light}: {fault}" for fault in violations(page)]
+        if device == "phone" or not again:
+            faults += [f"{device} {light}: {fault}" for fault in violations(page)]
         keep(page, f"{name}-{device}-{light}")
-    if colours:
+    if not again:
         page.set_viewport_size(DESKTOP["viewport"])
         faults += [f"desktop dark: {fault}" for fault in violations(page, colours_only=True)]
         keep(page, f"{name}-desktop-dark")

@@ -20,7 +20,10 @@ def letter_link(page: Page, stand: Stand, to: str, path: str) -> str:
     raise AssertionError(f"no letter with {path} came to {to}")
 
 
-@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+# Each device and each way once: the pages are the same, and what differs between devices every page is looked at for.
+@pytest.mark.parametrize(
+    ("device", "script"), [("phone", True), ("desktop", False)], ids=["phone, script", "desktop, no script"]
+)
 def test_a_forgotten_password(visit: Visit, stand: Stand, watch: Watch, device: str, script: bool) -> None:
     watch.allow("status of 422", "status of 410")
     owner = stand.person(password=OLD)

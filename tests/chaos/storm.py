@@ -1,4 +1,5 @@
-"""The storm: customers who buy, a provider that stammers, processes that get killed; all of it drawn from one seed."""
+"""The storm: customers who pay in, buy and change their minds, a provider that stammers, processes and servers that get
+killed; all of it drawn from one seed."""
 
 import os
 import random
@@ -8,22 +9,27 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from urllib3.exceptions import HTTPError
 
 from namaskah.db import db
 from namaskah.numbers.models import RELEASED, Activation, Offer
+from namaskah.wallet.models import TopUp
 from tests import support
+from tests.chaos.own_servers import OwnServers
 from tests.chaos.stand import Browser, Stand
 
 CUSTOMERS = 8
-MONEY = 50_000_000
+MONEY = 500_000_000
+TOP_UP = 100_000
 # How often which answer of a provider is spoilt, and how long it hangs.
 FAULTS: tuple[tuple[str, str, float, float | None], ...] = (
     ("buy", "slow", 0.06, 1.0),
@@ -50,32 +56,40 @@ PROVIDERS = ("fivesim", "herosms")
 
 @dataclass
 class Storm:
-    """One run: `purchases` in all, `kills` spread over it, everything drawn from `seed`."""
+    """One run: at least so many `steps` (a purchase, a payment, a code, a change of mind), `kills` spread over it, one
+    of each kind before any comes again; everything drawn from `seed`."""
 
     stand: Stand
+    servers: OwnServers
     seed: int
-    purchases: int
+    steps: int
     kills: int
     seconds_between_kills: tuple[float, float]
+    victims: tuple[str, ...] = ("web", "child", "worker", "postgres", "redis")
     drivers: int = 4
     pause: float = 0.0
+    # How often a customer who gets no answer presses the button again.
+    presses: int = 60
     counts: Counter[str] = field(default_factory=Counter)
     bought: list[tuple[Browser, str]] = field(default_factory=list)
+    paid: list[str] = field(default_factory=list)
     slowest_start: float = 0.0
+    killing_is_over: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
     errors: list[BaseException] = field(default_factory=list)
 
     def run(self) -> None:
-        """Buy everything, with SMS, cancels, faults and kills meanwhile; returns with faults off and everything up."""
+        """Everything at once until both steps and kills are done; returns with faults off and everything up."""
         self._spoil_answers()
         buyers = [threading.Thread(target=self._safely, args=(self._buy, number)) for number in range(self.drivers)]
         others = [
             threading.Thread(target=self._safely, args=(work, number))
-            for number, work in enumerate((self._send_messages, self._change_minds), start=100)
+            for number, work in enumerate((self._send_messages, self._change_minds, self._pay_in), start=100)
         ]
         for thread in (*buyers, *others):
             thread.start()
         self._kill()
+        self.killing_is_over.set()
         for thread in buyers:
             thread.join()
         self.over.set()
@@ -132,11 +146,12 @@ class Storm:
         except BaseException as error:
             self.errors.append(error)
 
+    def _has_more_to_do(self) -> bool:
+        return not self.errors and (self.counts["steps"] < self.steps or not self.killing_is_over.is_set())
+
     def _buy(self, dice: random.Random) -> None:
-        """Buy this driver's share; without an answer press the same button again, or walk away. What is sold out by
-        now does not count."""
-        left = self.purchases // self.drivers
-        while left:
+        """Buy; without an answer press the same button again, or walk away. What is sold out by now does not count."""
+        while self._has_more_to_do():
             browser, (service, country) = dice.choice(self.browsers), dice.choice(self.offers)
             form = {
                 "service": service,
@@ -145,12 +160,13 @@ class Storm:
                 "max_price_minor": 10**9,
                 "key": uuid4().hex,
             }
-            left -= self._press(browser, form, dice)
+            if self._press(browser, form, dice):
+                self.counts["steps"] += 1
             time.sleep(dice.random() * 2 * self.pause)
 
     def _press(self, browser: Browser, form: dict[str, Any], dice: random.Random) -> bool:
         """One purchase, whatever it takes; False when it was refused."""
-        for attempt in range(40):
+        for attempt in range(self.presses):
             try:
                 answer = browser.post("/activations", **form)
             except HTTPError:
@@ -171,7 +187,7 @@ class Storm:
                 if answer.status < 500 and answer.status != 429:
                     raise AssertionError(f"a purchase was answered with {answer.status}")
             time.sleep(0.3)
-        raise AssertionError("forty presses without an answer")
+        raise AssertionError(f"{self.presses} presses without an answer")
 
     def _send_messages(self, dice: random.Random) -> None:
         """Services send to about half of the numbers that a customer has seen, at once or a little later; to a few when
@@ -179,9 +195,7 @@ class Storm:
         plans: dict[int, float] = {}
         query = select(Activation.id, Activation.provider_name, Activation.provider_ref, Activation.state)
         while not self.over.wait(0.3):
-            rows = db.session.execute(query.where(Activation.phone.is_not(None))).all()
-            db.session.rollback()
-            for id, provider, ref, state in rows:
+            for id, provider, ref, state in _read(query.where(Activation.phone.is_not(None))):
                 if id not in plans:
                     lot = dice.random()
                     plans[id] = time.monotonic() + dice.uniform(0, 8) if lot < 0.5 else 0 if lot < 0.6 else float("inf")
@@ -194,6 +208,7 @@ class Storm:
                     plans[id] = float("inf")
                     self.stand.control.sms(provider, str(ref), f"Your code is {dice.randrange(100_000, 999_999)}")
                     self.counts["late messages" if state in RELEASED else "messages"] += 1
+                    self.counts["steps"] += 1
 
     def _is_open(self, provider: str, ref: str | None) -> bool:
         # A message that a provider pushes for an order it has given back would be sold by us and a gift from it.
@@ -214,25 +229,93 @@ class Storm:
                 except HTTPError:
                     status = 0
                 self.counts[f"{act}: {status or 'no answer'}"] += 1
+                self.counts["steps"] += 1
+
+    def _pay_in(self, dice: random.Random) -> None:
+        """Customers open a checkout and pay there; the gateway announces it, until somebody listens. Some come back to
+        see. One key is one top-up, however often its form is sent."""
+        till, webhooks = self.stand.control.sandbox.world.till, self.stand.control.sandbox.world.webhooks
+        while not self.over.wait(dice.random() + self.pause):
+            browser, form = dice.choice(self.browsers), {"key": uuid4().hex, "amount": str(TOP_UP // 100)}
+            address = self._answered(browser, "/wallet/top-up", form, dice)
+            reference = address.split("/")[-1].split("?")[0]
+            opened = till.find(reference)
+            if opened is None:  # refused (a limit), or its answer was lost on the way to the gateway
+                self.counts["no checkout"] += 1
+                continue
+            assert till.pay(opened, TOP_UP)
+            webhooks.announce(opened)
+            self.paid.append(reference)
+            self.counts["paid in"] += 1
+            self.counts["steps"] += 1
+            if dice.random() < 0.3:
+                with suppress(HTTPError):
+                    browser.get(f"/wallet/top-up/return?reference={reference}")
+
+    def _answered(self, browser: Browser, path: str, form: dict[str, Any], dice: random.Random) -> str:
+        """Where a form leads to, pressed until there is an answer; nowhere when it is refused, or all is over."""
+        for _attempt in range(self.presses):
+            with suppress(HTTPError):
+                answer = browser.post(path, **form)
+                if answer.status == 303:
+                    return answer.headers["Location"]
+                if answer.status < 500:
+                    return ""
+            if self.over.wait(0.3 + dice.random()):
+                break
+        return ""
 
     def _kill(self) -> None:
-        """SIGKILL for the whole web server, one of its processes, or a worker; each comes up again a moment later."""
+        """SIGKILL for the whole web server, one of its processes, a worker, PostgreSQL or Redis; each comes up again a
+        moment later. The main thread: servers are started from no other."""
         dice = random.Random(self.seed)
+        deck: list[str] = []
         for _ in range(self.kills):
+            if self.errors:
+                return
             time.sleep(dice.uniform(*self.seconds_between_kills))
-            what = dice.choice(("web", "child", "worker"))
+            deck = deck or dice.sample(self.victims, len(self.victims))
+            what = deck.pop()
             self.counts[f"killed: {what}"] += 1
-            if what == "child":
-                children = _children(self.web)
+            getattr(self, f"_kill_{what}")(dice)
+
+    def _kill_child(self, dice: random.Random) -> None:
+        children = _children(self.web)
+        if children:
+            with suppress(ProcessLookupError):
                 os.kill(dice.choice(children), signal.SIGKILL)
-                continue
-            victim = self.web if what == "web" else dice.choice(self.workers)
-            self.stand.installation.kill(victim)
-            time.sleep(dice.random())
-            if what == "web":
-                self.web = self._start_web()
-            else:
-                self.workers[self.workers.index(victim)] = self.stand.installation.start_worker()
+
+    def _kill_web(self, dice: random.Random) -> None:
+        self.stand.installation.kill(self.web)
+        time.sleep(dice.random())
+        self.web = self._start_web()
+
+    def _kill_worker(self, dice: random.Random) -> None:
+        victim = dice.choice(self.workers)
+        self.stand.installation.kill(victim)
+        time.sleep(dice.random())
+        self.workers[self.workers.index(victim)] = self.stand.installation.start_worker()
+
+    def _kill_postgres(self, dice: random.Random) -> None:
+        self.servers.kill_postgres(at_once=dice.random() < 0.5)
+        time.sleep(dice.random())
+        self.servers.start_postgres()
+
+    def _kill_redis(self, dice: random.Random) -> None:
+        self.servers.kill_redis()
+        time.sleep(dice.random())
+        self.servers.start_redis()
+
+
+def _read(query: Any) -> Sequence[Any]:
+    """Rows of a query; none while the database is away."""
+    try:
+        return db.session.execute(query).all()
+    except OperationalError:
+        return []
+    finally:
+        with suppress(OperationalError):
+            db.session.rollback()
 
 
 def _children(process: subprocess.Popen[bytes]) -> list[int]:
@@ -320,12 +403,21 @@ def explain(fault: str) -> str:
     return f"{fault}; {'; '.join(f'activation {id}: {events}' for id, events in told)}"
 
 
+def lost(storm: Storm) -> list[str]:
+    """What a customer has had an answer about and is not there: numbers bought, and payments that were not credited."""
+    known = set(db.session.scalars(select(Activation.id)))
+    credited = set(db.session.scalars(select(TopUp.reference).filter_by(state="paid")))
+    db.session.rollback()
+    addresses = [address for _browser, address in storm.bought if int(address.rpartition("/")[2]) not in known]
+    return addresses + sorted(set(storm.paid) ^ credited)
+
+
 def wallet_difference(storm: Storm) -> int:
-    """What the customers have now, less what they were given and what was captured from them: nothing."""
+    """What the customers have now, less what they were given, paid in and spent: nothing."""
     accounts = text(
         "SELECT coalesce(sum(balance), 0) FROM ledger_accounts WHERE kind IN ('user_available', 'user_held')"
     )
     captured = text("SELECT coalesce(sum(price_minor), 0) FROM activations WHERE state IN ('received', 'finished')")
     have, gone = (int(db.session.scalar(query) or 0) for query in (accounts, captured))
     db.session.rollback()
-    return have - (len(storm.browsers) * MONEY - gone)
+    return have - (len(storm.browsers) * MONEY + len(storm.paid) * TOP_UP - gone)

@@ -184,7 +184,7 @@ def test_a_rolling_restart_under_load_is_noticed_by_nobody(place: Stand) -> None
         wait_until(lambda port=port: port in balancer.ready, 10, "the new server")
     assert worker.wait(20) == 0
     before = [len(customer.bought) for customer in customers]
-    wait_until(lambda: all(len(c.bought) > was for c, was in zip(customers, before, strict=True)), 10, "more purchases")
+    wait_until(lambda: all(len(c.bought) > was for c, was in zip(customers, before, strict=True)), 40, "more purchases")
 
     for thread in (*customers, *pages):
         thread.ended.set()

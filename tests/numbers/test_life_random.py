@@ -144,7 +144,7 @@ def test_gifts_are_part_of_life_and_only_the_own_money_and_gifts_are_spent(
     assert support.broken_invariants() == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_happens_both_books_are_equal_in_the_end(seed: int, alice: User, bob: User, control: Control) -> None:
     control.settings(early_cancel_seconds={"fivesim": 0, "herosms": 0 if seed % 2 else 120})
     life = Life(seed, [alice, bob], control)

@@ -15,6 +15,8 @@ from namaskah.errors import UserError
 from namaskah.wallet import card_charges, card_deactivations, cards, topups
 from namaskah.wallet.card_models import CardDeactivation, SavedCard
 from namaskah.wallet.models import TopUp
+from namaskah.wallet.paystack import GatewayDown
+from namaskah.wallet.paystack_cards import CardGateway, CardRefused
 
 from .carding import AMOUNT, available, charged, kept_card, top_ups
 from .counter import Counter
@@ -97,6 +99,23 @@ def test_a_charge_whose_answer_got_lost_is_credited_once(
     card: SavedCard, payer: User, counter: Counter, fault: str
 ) -> None:
     counter.breaks("charge", fault)
+    assert pay(payer, card).state == "paid"
+    assert (charged(counter), available(payer)) == (1, 2 * AMOUNT)
+
+
+def test_a_no_to_the_second_try_is_not_believed(
+    card: SavedCard, payer: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try, of which we heard nothing, may have taken the money."""
+    charge, tries = CardGateway.charge, iter((True, False))
+
+    def breaks_off(self: CardGateway, *about: Any) -> str | None:
+        if next(tries):
+            charge(self, *about)
+            raise GatewayDown("the answer got lost")
+        raise CardRefused("no such authorization")
+
+    monkeypatch.setattr(CardGateway, "charge", breaks_off)
     assert pay(payer, card).state == "paid"
     assert (charged(counter), available(payer)) == (1, 2 * AMOUNT)
 

@@ -4,6 +4,7 @@ test all invariants of the wallet must hold."""
 import json
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from flask import Flask
@@ -15,10 +16,12 @@ from namaskah.wallet import disputes, events, invoices, ledger, statement, topup
 from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import Invoice, LedgerTransaction, TopUp
 from namaskah.wallet.paystack import GatewayDown, SubjectUnknown
+from namaskah.wallet.paystack_disputes import DisputeDesk, ToldDispute
 from tests.support import make_user
 
 from .bank import AMOUNT, Bank, books, heard, letters, ours, paid_top_up, spend, webhook
 from .counter import Counter
+from .refund_desk import becomes, sent
 from .test_settle_races import at_once
 
 
@@ -139,6 +142,34 @@ def test_two_disputes_on_one_top_up_take_no_more_than_was_paid(payer: User, top_
     bank.decides(second, "lost")
     heard(second)
     assert books(payer) == {"available": 150_000}
+
+
+def test_what_went_back_already_is_not_disputed_as_well(
+    payer: User, top_up: TopUp, bank: Bank, counter: Counter
+) -> None:
+    """The payer has it: of what is left no more can be lost."""
+    becomes(counter, sent(top_up, 200_000), "processed")
+    assert heard(bank.opens(top_up)).amount_minor == 50_000
+    assert books(payer) == {"disputed": 50_000}
+
+
+@pytest.mark.parametrize(("wrong", "is_known"), [({"domain": "live"}, False), ({"currency": "GHS"}, True)])
+def test_play_money_and_other_money_are_not_disputed(
+    payer: User, top_up: TopUp, bank: Bank, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], is_known: bool
+) -> None:
+    theirs, ask = bank.opens(top_up), DisputeDesk.dispute
+
+    def told(self: DisputeDesk, gateway_id: str) -> ToldDispute | None:
+        found = ask(self, gateway_id)
+        return found and replace(found, **wrong)
+
+    monkeypatch.setattr(DisputeDesk, "dispute", told)
+    if is_known:
+        assert (heard(theirs).outcome, ours(theirs).amount_minor) == (None, 0)
+    else:
+        with pytest.raises(SubjectUnknown):
+            heard(theirs)
+    assert books(payer) == {"available": AMOUNT}
 
 
 def test_the_end_before_the_beginning(payer: User, top_up: TopUp, bank: Bank) -> None:

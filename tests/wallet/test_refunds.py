@@ -15,6 +15,7 @@ from namaskah.wallet import ledger, refund_asking, refund_reading, refunds, topu
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.refund_models import GatewayRefund
 
+from .bank import Bank, heard
 from .counter import Counter
 from .refund_desk import (
     PAID,
@@ -90,14 +91,15 @@ def test_what_is_spent_does_not_go_back_unless_we_pay_it(top_up: TopUp, payer: U
     with transaction():
         ledger.adjust(payer.id, "spent", -200_000, "test", "spent")
     given = house("promo")
-    for wrong in (
-        {},
-        {"loss_minor": 199_999, "loss_reason": "too little"},
-        {"loss_minor": 200_001, "loss_reason": "too much"},
-        {"loss_minor": 200_000},
-        {"loss_minor": 200_000, "loss_reason": "x", "reason": "  "},
+    wrong: dict[str, Any]
+    for wrong, told in (
+        ({}, "has spent part of it"),
+        ({"loss_minor": 199_999, "loss_reason": "too little"}, "has spent part of it"),
+        ({"loss_minor": 200_001, "loss_reason": "too much"}, "still holds this"),
+        ({"loss_minor": 200_000}, "Say why"),
+        ({"loss_minor": 200_000, "loss_reason": "x", "reason": "  "}, "Say why"),
     ):
-        with pytest.raises(UserError):
+        with pytest.raises(UserError, match=told):
             begin(top_up, PAID, **wrong)
     assert wallet(payer.id) == (50_000, 0)
     refund = begin(top_up, PAID, loss_minor=200_000, loss_reason="a mistake of ours")
@@ -107,6 +109,20 @@ def test_what_is_spent_does_not_go_back_unless_we_pay_it(top_up: TopUp, payer: U
     refund_asking.ask(refund.reference)
     becomes(counter, refund, "failed")
     assert (wallet(payer.id), house("promo")) == ((50_000, 0), given)
+
+
+def test_what_its_bank_decides_about_is_not_given_back_by_us_as_well(
+    top_up: TopUp, payer: User, bank: Bank, counter: Counter
+) -> None:
+    """Not even the part that is not disputed: the bank may want all of it yet."""
+    theirs = bank.opens(top_up, 50_000)
+    heard(theirs)
+    with pytest.raises(UserError, match="disputed at its bank") as refused:
+        begin(top_up, 50_000)
+    assert (refused.value.status, wallet(payer.id)) == (409, (PAID - 50_000, 0))
+    bank.decides(theirs, "won")
+    heard(theirs)
+    assert sent(top_up).state == "pending"
 
 
 def test_what_was_not_credited_has_nothing_to_give_back(payer: User) -> None:

@@ -128,6 +128,14 @@ def test_the_last_use_goes_to_one_of_many(app: Flask, funded: Funded) -> None:
     assert sorted(gifts_of(user) for user in users) == [0, 0, 0, 0, 50_000, 50_000]
 
 
+def test_a_used_code_gives_nothing_though_its_batch_has_money_left(payer: User, funded: Funded) -> None:
+    batch, [code, _other] = make_vouchers(codes=2)
+    vouchers.redeem(funded(0), code)
+    with pytest.raises(vouchers.CodeNotValid):
+        vouchers.redeem(payer, code)
+    assert (batch_now(batch).redeemed, gifts_of(payer)) == (1, 0)
+
+
 def test_the_last_money_of_a_batch_goes_to_one_of_many(app: Flask, funded: Funded) -> None:
     batch, codes = make_vouchers(codes=5, most_minor=120_000)
     ends = at_once(app, *[partial(vouchers.redeem, funded(0), code) for code in codes])
