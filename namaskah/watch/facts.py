@@ -8,7 +8,7 @@ from sqlalchemy import Select, and_, func, or_, select, text
 from namaskah.db import db
 from namaskah.numbers import pricing, registry
 from namaskah.numbers.models import Activation, Provider
-from namaskah.wallet import topups
+from namaskah.wallet import auto_wishes
 from namaskah.wallet.models import GatewayEvent, TopUp
 from namaskah.watch.judging import Facts
 from namaskah.watch.totals import Totals
@@ -27,7 +27,7 @@ def read(page_status: int, page_seconds: float, hour: Totals) -> Facts:
         oldest_doubt=age(select(func.min(Activation.attempt_at)).where(Activation.state == "in_doubt")),
         top_ups_open=bool(current_app.config["PAYSTACK_SECRET_KEY"]),
         checkouts=len(checkouts),
-        checkouts_refused=checkouts.count(topups.NOT_OPENED),
+        checkouts_refused=checkouts.count(auto_wishes.NOT_OPENED),
         oldest_event=age(select(func.min(GatewayEvent.received_at)).where(GatewayEvent.id.in_(_open_events()))),
         oldest_letter=oldest_job("send_mail"),
         hour=hour,
