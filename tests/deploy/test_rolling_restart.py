@@ -74,6 +74,7 @@ class Customer(threading.Thread):
         self.statuses: list[int] = []
         self.faults: list[str] = []
         self.bought: list[str] = []
+        self.locations: list[str] = []  # where purchases led, to tell why one was refused
 
     def run(self) -> None:
         turn = self.number
@@ -92,7 +93,8 @@ class Customer(threading.Thread):
             service=self.offer.service_code, country=self.offer.country_code, operator="",
             max_price_minor=self.offer.price_minor * 2, key=key,
         )  # fmt: skip
-        if answer.status in (302, 303) and "/activations/" in answer.headers.get("Location", ""):
+        self.locations.append(answer.headers.get("Location", ""))
+        if answer.status in (302, 303) and "/activations/" in self.locations[-1]:
             self.bought.append(key)
         return answer.status
 
@@ -162,6 +164,7 @@ def test_a_rolling_restart_under_load_is_noticed_by_nobody(place: Stand) -> None
         webs = list(both.map(place.installation.start_web, ports))
     offer = db.session.scalars(select(Offer).where(Offer.stock > 50).order_by(Offer.price_minor)).first()
     assert offer is not None
+    db.session.expunge(offer)  # read by other threads, which have no session
     browsers = [Browser(place, make_user(f"rolling{n}@example.com", money=50_000_000)) for n in range(3)]
     balancer = Balancer(ports)
     customers = [Customer(number, browser, balancer, offer) for number, browser in enumerate(browsers)]
@@ -184,7 +187,11 @@ def test_a_rolling_restart_under_load_is_noticed_by_nobody(place: Stand) -> None
         wait_until(lambda port=port: port in balancer.ready, 10, "the new server")
     assert worker.wait(20) == 0
     before = [len(customer.bought) for customer in customers]
-    wait_until(lambda: all(len(c.bought) > was for c, was in zip(customers, before, strict=True)), 40, "more purchases")
+    until = time.monotonic() + 40
+    while time.monotonic() < until and any(len(c.bought) <= was for c, was in zip(customers, before, strict=True)):
+        time.sleep(0.05)
+    told = [(c.statuses[-16:], c.faults[:3], len(c.bought), c.is_alive(), c.locations[-3:]) for c in customers]
+    assert all(len(c.bought) > was for c, was in zip(customers, before, strict=True)), told
 
     for thread in (*customers, *pages):
         thread.ended.set()
