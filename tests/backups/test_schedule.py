@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 from datetime import UTC, datetime, timedelta
@@ -251,7 +252,7 @@ def test_the_operators_page_with_them(place: Place, admin: User, monkeypatch: py
     place.make()
     shown = page(place.app, admin)
     assert "Last backup:" in shown
-    assert "1 MB" in shown
+    assert re.search(r"[1-9] MB", shown)
     assert "None was ever restored for practice" in shown
     place.run("drill", "--identity", str(place.identity))
     drills.take_reports_due()

@@ -59,7 +59,7 @@ def test_error_pages(_app: Flask, visit: Visit, stand: Stand, watch: Watch, lang
         assert page.locator("h1").inner_text()
         assert len(page.locator("main p").all_inner_texts()) >= 2, "what happened, and what to do"
         name = f"error-{status}-{language}-{'member' if is_member else 'visitor'}"
-        faults += [f"{name}: {fault}" for fault in look_at(page, name, colours=language == "en")]
+        faults += [f"{name}: {fault}" for fault in look_at(page, name, again=language != "en")]
         page.unroute("**/broken")
     assert not faults, "\n".join(faults)
 
