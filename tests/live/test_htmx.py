@@ -97,7 +97,7 @@ def test_the_page_comes_back_by_itself_when_the_server_restarts(
 def test_a_page_told_to_fetch_again_polls_once(page: Page, web: Web, user: Callable[..., int]) -> None:
     alice = user()
     open_page(page, web, alice)
-    page.wait_for_timeout(500)  # the poll that follows every connection
+    page.wait_for_timeout(1_500)  # the poll that follows every connection
     before = page.locator("#polled").inner_text()
     page.wait_for_timeout(3_500)
     expect(page.locator("#polled")).to_have_text(before)
