@@ -162,7 +162,7 @@ CODE: tuple[Mutant, ...] = (
           'transaction")\n    db.session.rollback()\n\n\ndef database_time', 'transaction")\n\n\ndef database_time',
           "guards/test_calls_outside.py"),
     _code("jobs-require", "a job is written in somebody's transaction", "jobs.py",
-          "    require_transaction()\n    task =", "    task =", BELOW),
+          "    require_transaction()\n    if tracing.known_id", "    if tracing.known_id", BELOW),
     _code("jobs-connection", "a job exists only if its transaction committed", "jobs.py",
           "connection=db.session.connection())", "connection=db.engine.connect().execution_options(isolation_level='AUTOCOMMIT'))",
           BELOW),
