@@ -155,7 +155,10 @@ class Supervisor:
 
     def _show(self, child: Child, line: str) -> None:
         child.tail.append(line)
-        child.showing = bool(_WORTH_SHOWING.search(line)) or (child.showing and line[:1] in (" ", "\t", "}"))
+        # A line at INFO may name gunicorn's logger, which is called gunicorn.error.
+        child.showing = bool(_WORTH_SHOWING.search(line) and " INFO " not in line) or (
+            child.showing and line[:1] in (" ", "\t", "}")
+        )
         if self.verbose or child.showing:
             self.screen.line(f"{self.screen.paint(f'{child.name:>8} |', child.colour)} {line}")
 
