@@ -129,8 +129,10 @@ def test_what_waits_for_nobody_here_is_not_answered(theirs: TheirDispute, operat
 
 @pytest.mark.parametrize(
     ("operation", "fault"),
-    [*((step, fault) for step in ("dispute", "evidence", "resolve") for fault in ("reset", "cut_json"))]
-    + [("upload", "error_500")],
+    [
+        *((step, fault) for step in ("dispute", "evidence", "resolve") for fault in ("reset", "cut_json")),
+        ("upload", "error_500"),
+    ],
 )
 def test_a_step_that_fails_is_done_with_the_next_try(
     theirs: TheirDispute, operator: User, counter: Counter, operation: str, fault: str
