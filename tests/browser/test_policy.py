@@ -110,7 +110,7 @@ def _by_message(page: Page, stand: Stand) -> None:
         stand.send_sms(page, f"{payload} {100000 + number}")
     page.get_by_text(str(100000 + len(PAYLOADS) - 1)).first.wait_for(timeout=60_000)
     page.reload()
-    # One protocol lists an order's newest message alone: of those that come between two polls it tells the last.
+    # Not all of them are sure to be there: they come faster than a provider is asked. Why is not found out yet.
     page.get_by_text(str(100000 + len(PAYLOADS) - 1)).first.wait_for()
     assert page.locator("blockquote.msg").count()
 
