@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 # The settings that are secrets, and those whose address holds a password.
 SECRETS = (
     *("SECRET_KEY", "PAYSTACK_SECRET_KEY", "FIVESIM_TOKEN", "PROVIDER_WEBHOOK_TOKEN", "MAIL_PASSWORD"),
-    *("METRICS_TOKEN", "SENTRY_DSN"),
+    *("METRICS_TOKEN", "SENTRY_DSN", "BACKUP_S3_SECRET"),
 )
-ADDRESSES = ("DATABASE_URL", "REDIS_URL")
+ADDRESSES = ("DATABASE_URL", "REDIS_URL", "BACKUP_DRILL_DATABASE_URL")
 SHORTEST_SECRET = 6
 
 _NAMES = (

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from namaskah import logs, tracing
+from namaskah import config, logs, redaction, tracing
 from namaskah.auth.models import User
 from namaskah.redaction import Redactor
 from tests.support import log_in
@@ -165,6 +166,15 @@ def test_the_secrets_of_this_installation_go_wherever_they_are() -> None:
     redact = Redactor(CONFIG)
     for secret in (CONFIG["SECRET_KEY"], "hunter%2F22", "hunter/22", "abc-own-key"):
         assert redact(f"x{secret}y") == "x[secret]y"
+
+
+def test_no_secret_setting_is_forgotten() -> None:
+    """By their names and kinds: whoever adds one adds it to what is blanked out."""
+    secret = re.compile(r"(SECRET|TOKEN|PASSWORD|DSN|KEYS?|KEYS_OLD)$")
+    known = {*redaction.SECRETS, "SECRET_KEYS_OLD", "SMS_ACTIVATE_KEYS"}
+    assert {setting.name for setting in config.SETTINGS if secret.search(setting.name)} - known == set()
+    addresses = {setting.name for setting in config.SETTINGS if setting.parse is config.database_url}
+    assert addresses - set(redaction.ADDRESSES) == set()
 
 
 def test_development_is_for_people_and_production_for_programs() -> None:
