@@ -23,11 +23,12 @@ test: lint tests ## lint, then the whole test suite with its coverage
 tests: $(INSTALLED) $(TRANSLATED) ## the test suite alone
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" --cov --cov-report=term
 
-lint: $(INSTALLED) css-check translations-check migrations-check ## style, types, templates, migrations, secrets, freshness of what is compiled
+lint: $(INSTALLED) css-check translations-check migrations-check ## style, types, templates, Dockerfile, migrations, secrets, freshness of what is compiled
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/djlint --quiet --lint namaskah/templates
+	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python -m dev.leaks
 
 css: ## compile assets/app.css into namaskah/static/app.css (needs Node)

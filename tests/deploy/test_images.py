@@ -18,29 +18,19 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def lint(text: str) -> list[str]:
-    """What hadolint would say and we care about, and what it does not know: who runs it, and what is left inside."""
+    """What hadolint, part of `make lint`, does not know: who runs it, and what is left inside."""
     steps = steps_of(text)
     last = max(number for number, step in enumerate(steps) if step.word == "FROM")
     run, found = steps[last:], []
     for step in steps:
-        if step.word == "FROM" and not re.match(r"[\w./-]+:[\w.-]+ AS \w+$", step.rest.removesuffix(":latest")):
-            found.append(f"{step.line}: a base image needs a version and a name")
-        if step.word == "ADD":
-            found.append(f"{step.line}: COPY, not ADD")
         if step.word == "COPY" and re.search(r"(^| )\.( |$)", step.rest.rsplit(" ", 1)[0]):
             found.append(f"{step.line}: name what is copied")
-        if "apt-get install" in step.rest and not (
-            "--no-install-recommends" in step.rest and "rm -rf /var/lib/apt/lists" in step.rest and " -y" in step.rest
-        ):
-            found.append(f"{step.line}: apt-get leaves its lists, or what it recommends, or asks")
         if re.search(r"pip install (?!--require-hashes)", step.rest):
             found.append(f"{step.line}: packages need their hashes")
         if re.search(r"\b(gcc|g\+\+|build-essential|python3-dev|git|curl)\b", step.rest) and step in run:
             found.append(f"{step.line}: a tool is left inside")
         if re.search(r"(?i)(secret|password|token)\w*=\S", step.rest):
             found.append(f"{step.line}: a secret would be in the image for good")
-        if step.word in {"CMD", "ENTRYPOINT"} and not step.rest.startswith("["):
-            found.append(f"{step.line}: a shell would take the signals")
     users = [step.rest for step in run if step.word == "USER"]
     if not users or users[-1].split(":")[0] in {"root", "0"}:
         found.append("it is run by root")
@@ -57,15 +47,11 @@ def test_the_dockerfile_keeps_the_rules() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("python:3.11-slim-bookworm AS build", "python AS build", "needs a version"),
-        ("COPY requirements.txt ./", "ADD requirements.txt ./", "not ADD"),
         ("COPY gunicorn.conf.py wsgi.py ./", "COPY . ./", "name what is copied"),
-        (" --no-install-recommends", "", "recommends"),
         ("--require-hashes ", "", "hashes"),
         ("postgresql-client-18 ", "postgresql-client-18 gcc ", "a tool is left"),
         ("USER 10001:10001", "USER root", "run by root"),
         ("USER 10001:10001", "", "run by root"),
-        ('CMD ["gunicorn", "wsgi:app"]', "CMD gunicorn wsgi:app", "take the signals"),
         ("PORT=8000", "PORT=8000 SECRET_KEY=x", "a secret"),
     ],
 )
