@@ -15,12 +15,13 @@ RUN /opt/venv/bin/pybabel -q compile -d translations \
     && /opt/venv/bin/pip uninstall -q -y pip setuptools
 
 FROM python:3.11-slim-bookworm AS run
-# pg_dump, for backups, of the newest PostgreSQL we know: it reads older servers too, never newer ones.
+# pg_dump and pg_restore, for backups. Of two versions, because what 17 and later write older servers do not take: 16 is
+# for servers of 15 and 16, 18 for those of 17 and 18 (backups/programs.py).
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates gnupg postgresql-common \
     && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \
-    && apt-get install -y --no-install-recommends postgresql-client-18 \
+    && apt-get install -y --no-install-recommends postgresql-client-16 postgresql-client-18 \
     && apt-get purge -y --auto-remove gnupg postgresql-common \
     && rm -rf /var/lib/apt/lists/* \
     && python -m pip uninstall -q -y pip setuptools wheel
