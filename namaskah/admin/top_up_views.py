@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from namaskah.admin import blueprint
+from namaskah.admin.people import addresses_of
 from namaskah.auth.access import admin_only, me, stepped_up
 from namaskah.errors import UserError
 from namaskah.wallet import aftermath, event_words, inbox, invoices, mismatches, reversals, top_up_lists, topups
@@ -26,6 +27,7 @@ def top_ups() -> ResponseReturnValue:
     return render_template(
         "admin/top_ups.html",
         rows=aftermath.endings_of(page.top_ups),
+        addresses=addresses_of(page.top_ups),
         show=show,
         words=words,
         is_filtered=bool(words) or show != "all",
