@@ -19,7 +19,7 @@ KINDS: dict[str, LazyString] = {
     "refund.processed": _l("A refund has arrived at the payer’s."),
     "refund.failed": _l("A refund did not arrive; its money is with us again."),
     "refund.needs-attention": _l("A refund waits for details of the payer’s account."),
-    events.NOT_AN_EVENT: _l("A body with a right signature that is no event."),
+    events.NOT_AN_EVENT: _l("Something signed by Paystack that is no report we can read."),
 }
 FAMILIES: tuple[tuple[str, LazyString], ...] = (
     ("transfer.", _l("About money that was sent out from the Paystack account.")),
