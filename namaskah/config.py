@@ -264,7 +264,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("PASSWORD_HASHES_AT_ONCE", integer, 1, "password hashes each web process makes at the same time"),
     Setting("ADMIN_SECOND_FACTOR", yes_no, True, "admins need a second factor; no is for development alone"),
-    Setting("POLICY_VERSION", day, "2026-11-25", "day from which the policies hold; a later one asks everybody"),
+    Setting("POLICY_VERSION", day, "2026-11-28", "day from which the policies hold; a later one asks everybody"),
     # Backups, as docs/backups.md has it
     Setting(
         "BACKUP_STORE", backup_settings.store, "", "a folder's whole path or s3://bucket/prefix; empty: no backups"

@@ -295,6 +295,14 @@ class Control:
         """A payment becomes something: status, paid_amount, currency, domain, gateway_response, fees."""
         return self._call("POST", "/control/transactions", {"reference": reference, **becomes})
 
+    def dispute(self, reference: str, **more: Any) -> str:
+        """The payer's bank takes a payment up; gives the dispute's number at the gateway."""
+        return str(self._call("POST", "/control/disputes", {"reference": reference, **more})["id"])
+
+    def dispute_becomes(self, number: str, act: str) -> None:
+        """won or lost, by the bank's word; expire, remind or reopen."""
+        self._call("POST", f"/control/disputes/{number}/{act}", {})
+
     def expire(self, provider: str, order: str) -> Any:
         """The window of an order ends now."""
         return self._call("POST", "/control/expire", {"provider": provider, "order_id": order})

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from namaskah.admin import disputes
+from namaskah.admin.places import places
 from namaskah.backups import status
 from namaskah.db import db
 from namaskah.numbers import rates
@@ -25,7 +26,7 @@ def read() -> dict[str, Any]:
     that should be looked at."""
     checked = books.latest()
     now = datetime.now(UTC)
-    return {
+    found = {
         "now": now,
         "stale_rates": [rate.currency for rate in rates.stale(now) if rate.valid_from],
         "undated_rates": [rate.currency for rate in rates.stale(now) if not rate.valid_from],
@@ -48,6 +49,7 @@ def read() -> dict[str, Any]:
         "workers": [worker for worker in heartbeats.workers() if worker.is_alive],
         "backups": status.read(now),
     }
+    return found | {"places": places(found)}
 
 
 def _newest(query: Any, column: Any) -> Any:

@@ -7,6 +7,7 @@ from flask import abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from namaskah.admin import blueprint
+from namaskah.admin.people import addresses_of
 from namaskah.admin.refund_forms import AccountForm, RefundForm
 from namaskah.auth.access import admin_only, me, stepped_up
 from namaskah.auth.models import User
@@ -37,6 +38,7 @@ def show_refunds() -> ResponseReturnValue:
     return render_template(
         "admin/refunds.html",
         refunds=[(refund, refund_words.for_operator(refund)) for refund in rows],
+        addresses=addresses_of(rows),
         filters=FILTERS,
         words=refund_words.OPERATORS,
         shown=shown,

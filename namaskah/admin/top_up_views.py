@@ -8,9 +8,10 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from namaskah.admin import blueprint
+from namaskah.admin.people import addresses_of
 from namaskah.auth.access import admin_only, me, stepped_up
 from namaskah.errors import UserError
-from namaskah.wallet import endings, event_words, inbox, invoices, mismatches, reversals, top_up_lists, topups
+from namaskah.wallet import aftermath, event_words, inbox, invoices, mismatches, reversals, top_up_lists, topups
 from namaskah.wallet.models import TopUp
 
 
@@ -25,7 +26,8 @@ def top_ups() -> ResponseReturnValue:
     chosen: dict[str, Any] = {"words": words or None, "show": show}
     return render_template(
         "admin/top_ups.html",
-        rows=[(row, endings.ending(row)) for row in page.top_ups],
+        rows=aftermath.endings_of(page.top_ups),
+        addresses=addresses_of(page.top_ups),
         show=show,
         words=words,
         is_filtered=bool(words) or show != "all",
@@ -99,7 +101,7 @@ def _page(found: TopUp, problem: str = "") -> str:
         "admin/top_up.html",
         top_up=found,
         owner=top_up_lists.owner_of(found),
-        ending=endings.ending(found),
+        ending=aftermath.ending_of(found),
         documents=invoices.documents_of(found),
         reports=[(row, event_words.kind(row), event_words.outcome(row)) for row in reports],
         is_unexplained=reversals.needs_a_person(found),

@@ -70,7 +70,7 @@ SENTENCES = {
     "refund_started": _l("We began to send a top-up back to where it was paid from"),
     "refund_cancelled": _l("We called off sending a top-up back"),
     "refund_account_given": _l("We named the bank account a top-up is to be sent back to"),
-    "refund_attached": _l("We told which of Paystack's refunds belongs to a top-up sent back"),
+    "refund_attached": _l("We noted which refund at Paystack belongs to a top-up that goes back"),
     "refund_returned": _l("A top-up that could not be sent back was booked into the wallet"),
     "refund_booked_late": _l("A top-up that was sent back after all was taken out of the wallet"),
     "top_up_accepted": _l("A payment that differed from what was asked for was credited by us"),

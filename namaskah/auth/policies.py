@@ -23,6 +23,11 @@ CHANGES: dict[str, tuple[LazyString, ...]] = {
         _l("You can download what we hold of you, and delete your account, by yourself."),
         _l("What becomes of money that is left when you delete your account is written under Terms."),
     ),
+    "2026-11-28": (
+        _l("Terms now say how kept cards, automatic top-ups and gifts work, and what becomes of disputed payments."),
+        _l("Who bears Paystack’s fee, and how a payment goes back to your card or account, is written down."),
+        _l("Privacy now says what is kept of a card, what a bank is told, and how long copies are kept."),
+    ),
 }
 
 

@@ -36,7 +36,7 @@ REASONS = {
 # What stands in its way for now.
 WAITS = {
     "gateway": _l("Paystack could not be reached. We try again by ourselves."),
-    "limit": _l("What you allow a day is used up. It goes on when the day is over."),
+    "limit": _l("What you allow in 24 hours is used up. It goes on by itself when there is room again."),
     "debt": _l("Your wallet owes us money. It goes on once that is settled."),
     "account": _l("Your account must be open, confirmed and agree to the present rules first."),
 }

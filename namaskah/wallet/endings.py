@@ -62,14 +62,14 @@ def _paid(top_up: TopUp) -> Ending:
         return Ending(
             _l("Taken back"),
             "warn",
-            _filled(_("%(amount)s was in your wallet, and Paystack has since sent the payment back."), amount=amount),
+            filled(_("%(amount)s was in your wallet, and Paystack has since sent the payment back."), amount=amount),
             _("Your wallet shows what was booked for it so far. A person looks at it; if you did not ask for your"
               " money back, write to us and name the reference."),
             "contact",
         )  # fmt: skip
-    verdict = _filled(_("%(amount)s is in your wallet."), amount=amount)
+    verdict = filled(_("%(amount)s is in your wallet."), amount=amount)
     if top_up.credited_minor != top_up.amount_minor:
-        advice = _filled(
+        advice = filled(
             _("That is what was paid; you had asked for %(asked)s. The line is in your statement."),
             asked=money(top_up.amount_minor),
         )
@@ -87,7 +87,7 @@ def _mismatch(top_up: TopUp) -> Ending:
         "wrong_mode": _l("%(paid)s was paid in another mode of Paystack’s, test or real, than ours."),
         "other_wallet": _l("%(paid)s was paid, and wallets are in another currency by now."),
     }.get(top_up.difference or "", _l("The amount or the currency differs."))
-    words = _filled(str(said), paid=_seen(top_up), asked=money(top_up.asked_minor))
+    words = filled(str(said), paid=_seen(top_up), asked=money(top_up.asked_minor))
     advice = _("A person looks at it, then it is credited or sent back. Nothing is lost, and you need not do anything.")
     return Ending(_l("Being looked at"), "warn", verdict, words + " " + advice, "contact")
 
@@ -161,5 +161,6 @@ def _seen(top_up: TopUp) -> Markup:
     return Markup('<bdi class="tnum">{} {}</bdi>').format(top_up.seen_currency, f"{amount:,.2f}")
 
 
-def _filled(sentence: str, **amounts: Markup) -> Markup:
+def filled(sentence: str, **amounts: Markup) -> Markup:
+    """A translated sentence with its amounts, which are markup; the sentence is not."""
     return escape(sentence) % amounts

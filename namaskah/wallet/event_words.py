@@ -4,7 +4,7 @@ from flask_babel import LazyString
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from namaskah.wallet import events
+from namaskah.wallet import events, refund_words
 from namaskah.wallet.models import GatewayEvent
 
 # By name; where none fits, by what it begins with.
@@ -19,7 +19,7 @@ KINDS: dict[str, LazyString] = {
     "refund.processed": _l("A refund has arrived at the payer’s."),
     "refund.failed": _l("A refund did not arrive; its money is with us again."),
     "refund.needs-attention": _l("A refund waits for details of the payer’s account."),
-    events.NOT_AN_EVENT: _l("A body with a right signature that is no event."),
+    events.NOT_AN_EVENT: _l("Something signed by Paystack that is no report we can read."),
 }
 FAMILIES: tuple[tuple[str, LazyString], ...] = (
     ("transfer.", _l("About money that was sent out from the Paystack account.")),
@@ -45,6 +45,14 @@ OUTCOMES: dict[str, LazyString] = {
     events.NOT_HANDLED: _l("Events of this kind are kept, and nothing is done on them by itself."),
     events.NOT_AN_EVENT: _l("It could not be read, so nothing was done. It is kept as it came; a person looks at it."),
 }  # fmt: skip
+# What the handlers of disputes say, and those of refunds: one word for each refund that the event can be about.
+DISPUTES: dict[str, LazyString] = {
+    "awaiting_merchant_feedback": _l("Asked about it, Paystack said that the dispute waits for our answer."),
+    "awaiting_bank_feedback": _l("Asked about it, Paystack said that the dispute waits for the bank."),
+    "pending": _l("Asked about it, Paystack said that the dispute is open."),
+    "won": _l("The dispute is won: what was set aside is the customer’s again."),
+    "lost": _l("The dispute is lost: the money went back to the payer."),
+}
 
 
 def kind(event: GatewayEvent) -> str:
@@ -62,7 +70,17 @@ def outcome(event: GatewayEvent) -> str:
         return _("Closed by a person.")
     if event.handled_at is None:
         return _waiting(event)
-    return str(OUTCOMES.get(event.outcome or "") or _("Done: %(word)s.", word=event.outcome))
+    return _done(event.event, event.outcome or "")
+
+
+def _done(name: str, outcome: str) -> str:
+    if name.startswith("charge.dispute.") and outcome in DISPUTES:
+        return str(DISPUTES[outcome])
+    states = outcome.split()
+    if name.startswith("refund.") and states and all(state in refund_words.OPERATORS for state in states):
+        labels = ", ".join(str(refund_words.OPERATORS[state].label) for state in states)
+        return _("Asked about it, Paystack said how the refund stands: %(states)s.", states=labels)
+    return str(OUTCOMES.get(outcome) or _("Done: %(word)s.", word=outcome))
 
 
 def _waiting(event: GatewayEvent) -> str:

@@ -6,8 +6,7 @@ from flask import abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from namaskah.auth.access import customer, me
-from namaskah.wallet import blueprint, top_up_lists
-from namaskah.wallet.endings import ending
+from namaskah.wallet import aftermath, blueprint, top_up_lists
 
 
 @blueprint.get("/wallet/top-ups", endpoint="top_ups")
@@ -19,7 +18,7 @@ def show_top_ups() -> ResponseReturnValue:
     page = top_up_lists.of_user(me().id, int(before) if before else None)
     return render_template(
         "wallet/top_ups.html",
-        rows=[(top_up, ending(top_up)) for top_up in page.top_ups],
+        rows=aftermath.endings_of(page.top_ups),
         older_url=page.older and url_for("wallet.top_ups", before=page.older),
         newest_url=url_for("wallet.top_ups") if before else None,
     )

@@ -13,10 +13,10 @@ from namaskah.auth.access import customer, go, me, verified
 from namaskah.db import db
 from namaskah.money import SIGNS
 from namaskah.wallet import (
+    aftermath,
     blueprint,
     cards,
     debts,
-    endings,
     invoices,
     promo,
     quotes,
@@ -98,7 +98,7 @@ def top_up_page(reference: str) -> ResponseReturnValue:
     page = render_template(
         "wallet/top_up.html",
         top_up=found,
-        ending=endings.ending(found, is_leaving="go" in request.args),
+        ending=aftermath.ending_of(found, is_leaving="go" in request.args),
         card=_card_of(found),
         documents=invoices.documents_of(found),
         refunds=[(refund, refund_words.for_customer(refund)) for refund in sent_back],

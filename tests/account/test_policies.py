@@ -10,7 +10,7 @@ from sqlalchemy import select
 from namaskah import config
 from namaskah.auth import accounts, policies
 from namaskah.auth.models import PolicyAcceptance, User
-from namaskah.db import db
+from namaskah.db import db, transaction
 from tests.account.conftest import Open
 from tests.numbers import shop
 
@@ -49,7 +49,7 @@ def test_money_moves_only_after_the_newer_version_is_accepted(
         assert answer.location == f"/accept-policies?next={page}"
     asked = browser.get("/accept-policies?next=/wallet").text
     assert "Prices are round." in asked
-    assert str(policies.CHANGES["2026-11-25"][0]) not in asked, "that was accepted before"
+    assert str(policies.CHANGES["2026-11-28"][0]) not in asked, "that was accepted before"
     assert "Log out" in asked
     answer = browser.submit("/accept-policies?next=/wallet")
     assert answer.location == "/wallet"
@@ -77,6 +77,23 @@ def test_reading_cancelling_and_leaving_stay_open(app: Flask, enter: Open, alice
     assert shop.fresh(bought).state == "cancelled"
 
 
+def test_who_accepted_the_version_before_is_told_what_this_one_changes(enter: Open, alice: User) -> None:
+    with transaction():
+        alice.policy_version = "2026-11-25"
+    browser = enter(alice)
+    assert browser.submit("/wallet/top-up", page="/wallet").location.startswith("/accept-policies?next=")
+    asked = browser.get("/accept-policies").text
+    for change in policies.CHANGES["2026-11-28"]:
+        assert str(change) in asked
+    assert str(policies.CHANGES["2026-11-25"][0]) not in asked, "that was accepted before"
+    browser.submit("/accept-policies", page="/account")
+    assert accepted(alice) == ["2026-11-28"]
+
+
+def test_the_newest_changes_are_those_of_the_version_that_holds(app: Flask) -> None:
+    assert list(policies.CHANGES)[-1] == max(policies.CHANGES) == policies.present()
+
+
 def test_accepting_twice_is_once_and_says_nothing_new(enter: Open, alice: User, newer: None) -> None:
     first, second = enter(alice), enter(alice)
     for browser in (first, second):
@@ -92,8 +109,8 @@ def test_an_earlier_version_brought_back_asks_nobody(app: Flask, alice: User, mo
 
 
 def test_changes_are_told_from_what_was_accepted_to_what_holds(app: Flask, newer: None) -> None:
-    assert policies.changes_since("2026-11-25") == ["Prices are round."]
-    assert len(policies.changes_since("2026-11-01")) == 1 + len(policies.CHANGES["2026-11-25"])
+    assert policies.changes_since("2026-11-28") == ["Prices are round."]
+    assert len(policies.changes_since("2026-11-01")) == 1 + sum(map(len, list(policies.CHANGES.values())[:-1]))
     assert policies.changes_since(NEWER) == []
 
 
@@ -102,7 +119,7 @@ def test_every_policy_says_its_version_its_day_and_where_it_stands_what_is_kept(
     enter: Open, alice: User, path: str
 ) -> None:
     page = enter(alice).get(path).text
-    assert f"Version {policies.present()}, holds from November 25, 2026" in page
+    assert f"Version {policies.present()}, holds from November 28, 2026" in page
     assert "90 days" in page if path == "/privacy" else 'href="/privacy#kept"' in page
 
 

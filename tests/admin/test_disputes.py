@@ -198,7 +198,7 @@ def test_who_owes_buys_nothing_and_is_told_why(
     assert db.session.scalar(select(func.count(Activation.id)).where(Activation.user_id == dora.id)) == 1
     price = bought.price_minor
     browser = log_in(app.test_client(), dora)
-    for address in ("/wallet", "/wallet/statement", f"/wallet/top-ups/{top_up.reference}"):
+    for address in ("/wallet", "/wallet/statement", "/numbers", f"/wallet/top-ups/{top_up.reference}"):
         page = browser.get(address).text
         assert "no numbers can be bought" in page, address
         assert f"₦{price // 100:,}" in page, address

@@ -22,6 +22,7 @@ from namaskah.reconciliation.findings import Found
 from namaskah.wallet import (
     auto_topups,
     auto_wishes,
+    disputes,
     events,
     invoices,
     ledger,
@@ -105,6 +106,7 @@ def make(stand: Stand) -> Gallery:
                 ("refund, which top-up", "/admin/refunds/new?top_up=NK-nothing"),
                 *refund_pages,
                 *_desk(owner),
+                *_disputes(stand),
             ],
         },
     )
@@ -347,6 +349,25 @@ def _desk(user: User) -> list[tuple[str, str]]:
         ("all top-ups", "/admin/top-ups"),
         ("a payment that differs", f"/admin/top-ups/{differs.reference}"),
     ]
+
+
+def _disputes(stand: Stand) -> list[tuple[str, str]]:
+    """One that waits for an answer, of money that was spent; one that was lost."""
+    pages = []
+    for category, end in (("fraud", ""), ("chargeback", "lost")):
+        payer = stand.person(money=0)
+        reference = topups.open_top_up(payer, 250_000, secrets.token_hex(16)).reference
+        stand.control.payment(reference, status="success", paid_amount=250_000, fees=13_750)
+        topups.settle(reference)
+        with transaction():
+            ledger.adjust(payer.id, f"spent:{payer.id}", -100_000, "gallery", LONG_WORD)
+        number = stand.control.dispute(reference, category=category)
+        dispute = disputes.refresh(number)
+        if end:
+            stand.control.dispute_becomes(number, end)
+            dispute = disputes.refresh(number)
+        pages.append((f"dispute, {end or 'open'}", f"/admin/disputes/{dispute.id}"))
+    return [("disputes", "/admin/disputes"), *pages]
 
 
 def _cards(user: User) -> list[tuple[str, str]]:

@@ -187,7 +187,7 @@ def test_why_it_is_off_or_waits_can_be_read(
     spend_to(payer, 0)
     with transaction():
         auto_wishes.put_off(payer.id, "limit")
-    assert "What you allow a day is used up." in browser.get(AUTO).text
+    assert "What you allow in 24 hours is used up." in browser.get(AUTO).text
     with transaction():
         db.session.execute(text("UPDATE auto_top_ups SET due_at = now()"))
     counter.breaks("charge", "declined")
