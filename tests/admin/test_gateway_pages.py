@@ -63,7 +63,7 @@ def test_the_list_says_what_came_and_what_became_of_it(desk: FlaskClient, app: F
     received("charge.failed", "NK-failed")
     events.receive_event(b"<rubbish>")
     page = desk.get("/admin/gateway-events").text
-    for said in ("A payment succeeded.", "after an hour of tries", "The worker acts on it in a moment.", "no event"):
+    for said in ("A payment succeeded.", "after an hour of tries", "The worker acts on it in a moment.", "no report"):
         assert said in page
     assert "NK-somewhere" in page and "NK-failed" in page
     assert "NK-failed" not in desk.get("/admin/gateway-events?state=person").text
