@@ -218,6 +218,7 @@ def _try_providers(activation: Activation, routes: Sequence[routing.Route]) -> N
                 note(activation, "refused", route.provider, error.reason)
         except OutcomeUnknown as error:
             doubt(activation, error.reason)
+            routing.rest_if_silent(route.provider)
             return
         else:
             accept(activation, order)
@@ -359,9 +360,8 @@ def receive(activation_id: int, found: Sequence[Sms]) -> int:
 def give_back(activation: Activation, state: str, reason: str, *, closed_at_provider: bool) -> bool:
     """T4: the window is over or the customer cancelled. The customer's money returns now, whatever the provider does.
 
-    What the provider owes us for it is booked; unless it has confirmed the closing, the order becomes a stray that
-    the worker closes. A replacement that was asked for is a job, and so survives whatever happens to this process.
-    """
+    What the provider owes us for it is booked; unless it has confirmed the closing, the worker closes the stray.
+    A replacement that was asked for is a job, and so survives whatever happens to this process."""
     with transaction():
         moved = move(activation, ("waiting",), state=state, end_reason=reason, ended_at=func.now())
         if moved:

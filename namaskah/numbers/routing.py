@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from namaskah.db import db, transaction
 from namaskah.numbers import pricing, rates, registry
-from namaskah.numbers.models import Offer, Provider, Service
+from namaskah.numbers.models import Activation, Offer, Provider, Service
 from namaskah.providers.base import NotSold
 
 # Without any figure a route counts as middling, so that a new provider is tried but does not win at once.
@@ -24,6 +24,11 @@ PAUSES = {
     "rate_limited": timedelta(seconds=20),
     "unreachable": timedelta(seconds=20),
 }
+# A provider that swallows purchases, and whose list clears up none of them, is asked again after the pause by one
+# customer, whose doubt sends it to rest anew. One doubt alone may be an accident.
+SILENT_DOUBTS = 3
+SILENT_WITHIN = timedelta(minutes=3)
+SILENT_PAUSE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -109,3 +114,21 @@ def learn(route: Route, refusal: NotSold) -> None:
             )
         elif refusal.reason in {"no_stock", "price_moved", "not_offered"}:
             db.session.execute(update(Offer).where(Offer.id == route.offer_id).values(stock=0))
+
+
+def rest_if_silent(provider: str) -> None:
+    """Sell nothing more of a provider for a minute whose last purchases are all in doubt still: each of them keeps a
+    customer waiting and their money held. Only those count that its list has not settled: a provider that sold and
+    spoilt its answer is known again within seconds."""
+    doubtful = select(func.count()).where(
+        Activation.provider_name == provider,
+        Activation.state == "in_doubt",
+        Activation.attempt_at > func.now() - SILENT_WITHIN,
+    )
+    with transaction():
+        if (db.session.scalar(doubtful) or 0) >= SILENT_DOUBTS:
+            db.session.execute(
+                update(Provider)
+                .where(Provider.name == provider)
+                .values(paused_until=func.now() + SILENT_PAUSE, paused_reason="no_answer")
+            )
