@@ -181,3 +181,16 @@ def test_two_workers_erase_each_of_them_once(app: Flask) -> None:
     assert total == 6
     assert rows("SELECT count(*) FROM audit_events WHERE kind = 'unconfirmed_deleted'") == [(6,)]
     assert audit.breaks() == []
+
+
+def test_what_came_between_looking_and_locking_spares_it(
+    app: Flask, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look is of a moment before the row is locked: here it sees nothing of the money that is there."""
+    _money(stranger)
+    rules = unconfirmed._is_forgotten
+    looks = iter([[User.id == stranger.id], rules()])
+    monkeypatch.setattr(unconfirmed, "_is_forgotten", lambda: next(looks))
+    assert unconfirmed.erase_due() == 0
+    assert next(looks, None) is None, "it was looked at twice"
+    assert fresh(stranger).deleted_at is None
