@@ -100,7 +100,7 @@ ROOMS: dict[str, set[str]] = {
         "spreadsheets", "wallet",
     },
     "housekeeping": {"account", "auth", "db", "jobs", "numbers", "wallet", "watch"},
-    "backups": {"account", "auth", "auth.models", "db", "extensions", "mail", "reconciliation"},
+    "backups": {"account", "auth", "auth.models", "db", "extensions", "mail", "numbers", "reconciliation"},
     "pages": {"auth", "language", "limits", "numbers", "numbers.directory"},
     "api": set(),
     "api.paystack": {"auth", "extensions", "wallet", "wallet.paystack"},
