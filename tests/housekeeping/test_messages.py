@@ -66,15 +66,15 @@ def test_the_buyer_sees_what_becomes_of_it(app: Flask, alice: User, client: Flas
     for path in (f"/activations/{bought.id}", f"/activations/{bought.id}/live"):
         page = browser.get(path).text
         assert "Your code is 482913" in page and "Canary" in page
-        assert "What its messages say is erased" in page
+        assert "The text of its messages is erased on" in page
     shop.later(25 * HOUR)
     message_retention.erase_due()
     for path in (f"/activations/{bought.id}", f"/activations/{bought.id}/live"):
         page = browser.get(path).text
         assert "482913" not in page and "482 913" not in page and "Canary" not in page
-        assert "A message came. What it said was erased" in page
-        assert "we keep that for 24 hours after a number is closed" in page
-        assert "You paid" in page and "What its messages say" not in page
+        assert "A message came. Its text was erased on" in page
+        assert "we keep texts for 24 hours after a number is closed" in page
+        assert "You paid" in page and "The text of its messages" not in page
 
 
 def test_a_late_message_is_shown_and_erased_too(app: Flask, alice: User, client: FlaskClient, control: Control) -> None:
@@ -89,7 +89,7 @@ def test_a_late_message_is_shown_and_erased_too(app: Flask, alice: User, client:
     shop.later(25 * HOUR)
     assert message_retention.erase_due() == 1
     page = browser.get(f"/activations/{bought.id}").text
-    assert "What it said was erased" in page and "This message came late" in page and "482913" not in page
+    assert "Its text was erased on" in page and "This message came late" in page and "482913" not in page
 
 
 def push(activation: Activation, sms: Sms) -> int:
@@ -123,7 +123,7 @@ def test_another_message_after_that_is_known_to_have_come_and_no_more(
     assert push(bought, Sms("Another one: 775522", "775522", "Canary")) == 0
     newest = messages.of_activation(bought.id)[0]
     assert (newest.body, newest.code, newest.sender) == ("", None, None) and newest.erased_at is not None
-    assert log_in(client, alice).get(f"/activations/{bought.id}").text.count("A message came. What it said") == 2
+    assert log_in(client, alice).get(f"/activations/{bought.id}").text.count("A message came. Its text") == 2
     assert books() == before
 
 
