@@ -23,6 +23,7 @@ numbers/    catalogue, activations, messages     providers/  one file per upstre
 admin/      the operator's pages                 api/        webhooks in
 reconciliation/  others' books against ours
 backups/   encrypted backups, restores and drills
+housekeeping/    what is erased by itself, and when it was last
 watch/      whether all is well: heartbeats, measurements, the status page, /health, /metrics
 sandbox/    a separate app that plays providers and Paystack for development and tests
 """
@@ -88,6 +89,7 @@ def _hand_over() -> None:
     """What lower rooms need of higher ones."""
     from namaskah import backups, live
     from namaskah.account import export_views
+    from namaskah.housekeeping import reading as housekeeping
     from namaskah.numbers import presenting, proofs, pushing
     from namaskah.wallet import evidence, statement
     from namaskah.watch import figures
@@ -96,6 +98,7 @@ def _hand_over() -> None:
     statement.describers["activation"] = presenting.describe
     evidence.sources["activation"] = proofs.purchases
     figures.ages.update(backup=backups.backup_age, restore_drill=backups.drill_age)
+    figures.housekeeping.update(succeeded=housekeeping.succeeded, erased=housekeeping.erased)
 
 
 def _watched(app: Flask) -> Flask:
@@ -160,6 +163,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.account import views as _account_views
     from namaskah.admin import dispute_views as _dispute_views
     from namaskah.admin import gateway_event_views as _gateway_event_views
+    from namaskah.admin import housekeeping_views as _housekeeping_views
     from namaskah.admin import rate_views as _rate_views
     from namaskah.admin import reconciliation_views as _reconciliation_views
     from namaskah.admin import refund_views as _refund_views

@@ -20,6 +20,7 @@ from namaskah.auth.second_factor import factors, totp
 from namaskah.backups.commands import backup
 from namaskah.db import db, transaction
 from namaskah.doctor.command import doctor
+from namaskah.housekeeping.command import housekeeping
 from namaskah.legacy.command import import_legacy
 from namaskah.numbers import pricelists, rate_files, rates, registry
 from namaskah.reconciliation import books, findings, runs
@@ -35,7 +36,7 @@ demo = AppGroup("demo", help="Accounts to try things with; not in production.")
 
 def register_commands(app: Flask) -> None:
     """Add the commands to `flask`."""
-    for group in (catalogue, ledger_group, account, audit_group, rates_group, demo, backup):
+    for group in (catalogue, ledger_group, account, audit_group, rates_group, demo, backup, housekeeping):
         app.cli.add_command(group)
     app.cli.add_command(worker)
     app.cli.add_command(import_legacy)

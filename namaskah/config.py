@@ -176,6 +176,9 @@ def web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+# Nothing is kept for more hours or days than this, and no date is left of what a calendar has.
+LONGEST_KEPT = 36_500
+
 SETTINGS: tuple[Setting, ...] = (
     # Where we run
     Setting("ENVIRONMENT", environment, "production", "development shows /dev pages and allows plain http"),
@@ -265,6 +268,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("PASSWORD_HASHES_AT_ONCE", integer, 1, "password hashes each web process makes at the same time"),
     Setting("ADMIN_SECOND_FACTOR", yes_no, True, "admins need a second factor; no is for development alone"),
     Setting("POLICY_VERSION", day, "2026-11-28", "day from which the policies hold; a later one asks everybody"),
+    # What is erased by itself, as docs/operations.md has it
+    Setting(
+        "MESSAGE_RETENTION_HOURS", integer, 24, "hours after a number is closed when its messages lose their words"
+    ),
+    Setting(
+        "UNCONFIRMED_ACCOUNT_DAYS", integer, 30, "days after which an unused account of no confirmed address is erased"
+    ),
+    Setting("GATEWAY_REPORT_DAYS", integer, 90, "days after which the signed bytes of Paystack's reports are erased"),
     # Backups, as docs/backups.md has it
     Setting(
         "BACKUP_STORE", backup_settings.store, "", "a folder's whole path or s3://bucket/prefix; empty: no backups"
@@ -329,6 +340,9 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
         faults.append("TAX_NAME is longer than 40 characters")
     if min(values.get("PASSWORD_MEMORY_MIB", 64), values.get("PASSWORD_HASHES_AT_ONCE", 1)) < 1:
         faults.append("PASSWORD_MEMORY_MIB and PASSWORD_HASHES_AT_ONCE are 1 at least")
+    for name, least in (("MESSAGE_RETENTION_HOURS", 1), ("UNCONFIRMED_ACCOUNT_DAYS", 2), ("GATEWAY_REPORT_DAYS", 1)):
+        if not least <= values.get(name, least) <= LONGEST_KEPT:
+            faults.append(f"{name} is {least} at least and {LONGEST_KEPT} at most")
     if values.get("SECRET_KEY") in values.get("SECRET_KEYS_OLD", ()):
         faults.append("SECRET_KEYS_OLD holds the present SECRET_KEY: it is for the keys before that one")
     if values.get("MIN_MARGIN_PERCENT", 0) > values.get("MARGIN_PERCENT", 0):

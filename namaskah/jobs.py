@@ -44,17 +44,19 @@ def split(arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(arguments.get(REQUEST_ID, "")), own
 
 
-def forget_ended_due() -> int:
-    """Remove jobs that were given up a week ago; returns how many. Those that were done are removed at once. A letter
-    that could never be sent holds an address and a link."""
+def forget_ended_due(limit: int = 500) -> int:
+    """Remove so many jobs that were given up a week ago; returns how many it were. Those that were done are removed at
+    once. A letter that could never be sent holds an address and a link."""
     with transaction():
         removed = db.session.execute(
             text("""
-                DELETE FROM procrastinate_jobs WHERE status NOT IN ('todo', 'doing') AND NOT EXISTS (
-                    SELECT FROM procrastinate_events
-                    WHERE job_id = procrastinate_jobs.id AND at > now() - make_interval(days => :days)
+                DELETE FROM procrastinate_jobs WHERE id IN (
+                    SELECT id FROM procrastinate_jobs job WHERE status NOT IN ('todo', 'doing') AND NOT EXISTS (
+                        SELECT FROM procrastinate_events
+                        WHERE job_id = job.id AND at > now() - make_interval(days => :days)
+                    ) LIMIT :limit FOR UPDATE SKIP LOCKED
                 ) RETURNING id
             """),
-            {"days": FAILED_KEPT_DAYS},
+            {"days": FAILED_KEPT_DAYS, "limit": limit},
         )
         return len(removed.all())

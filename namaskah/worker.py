@@ -21,10 +21,11 @@ from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
 from namaskah import crashes, jobs, mail, tracing
-from namaskah.account import erasing, exports
-from namaskah.auth import accounts, audit, credentials, email_changes, sessions
+from namaskah.account import exports
+from namaskah.auth import accounts, credentials, email_changes
 from namaskah.backups import alarms, drills, schedule, tombstones
 from namaskah.db import db
+from namaskah.housekeeping import running as housekeeping
 from namaskah.numbers import closing, polling, pricelists, settling
 from namaskah.reconciliation import books, runs
 from namaskah.wallet import (
@@ -82,12 +83,7 @@ SCHEDULE = (
     Every(20, promo.expire_due),
     Every(600, promo.remind_due),
     Every(600, house.take_snapshots_due),
-    Every(600, sessions.end_old_due),
-    Every(600, audit.forget_origins_due),
-    Every(600, email_changes.drop_old_due),
-    Every(600, exports.remove_old_due),
-    Every(600, erasing.erase_late_due),
-    Every(600, jobs.forget_ended_due),
+    Every(15, housekeeping.tidy_due),  # whatever is erased by itself: housekeeping/registry.py
     Every(600, runs.start_due),
     Every(60, books.check_due),
     Every(heartbeats.EVERY_SECONDS, heartbeats.beat),
@@ -111,6 +107,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "make_export": exports.make,
     "reconcile": runs.run,
     "check_books": books.check,
+    "tidy": housekeeping.run,
 }
 RETRY = RetryStrategy(max_attempts=9, exponential_wait=3)  # seconds: 3, 9, 27 … the last after about two hours
 JOBS_AT_ONCE = 4

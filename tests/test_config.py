@@ -74,6 +74,9 @@ def test_all_faults_are_told_together() -> None:
         ({"SELLER_ADDRESS": "a" * 301}, "SELLER_ADDRESS"),
         ({"SELLER_TIMEZONE": "Lagos"}, "SELLER_TIMEZONE"),
         ({"MARGIN_PERCENT": "3", "MIN_MARGIN_PERCENT": "5"}, "MIN_MARGIN_PERCENT"),
+        ({"MESSAGE_RETENTION_HOURS": "0"}, "MESSAGE_RETENTION_HOURS is 1 at least"),
+        ({"UNCONFIRMED_ACCOUNT_DAYS": "1"}, "UNCONFIRMED_ACCOUNT_DAYS is 2 at least"),
+        ({"GATEWAY_REPORT_DAYS": "99999999999999"}, "GATEWAY_REPORT_DAYS is 1 at least and 36500 at most"),
     ],
 )
 def test_production_refuses(changes: dict[str, str], named: str) -> None:

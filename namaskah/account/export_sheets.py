@@ -239,7 +239,7 @@ def _activations(user: User) -> Query:
 def _messages(user: User) -> Query:
     row = Message
     return (
-        select(row.activation_id, row.received_at, row.sender, row.code, row.body, row.is_late)
+        select(row.activation_id, row.received_at, row.sender, row.code, row.body, row.is_late, row.erased_at)
         .join(Activation, Activation.id == row.activation_id)
         .where(Activation.user_id == user.id)
         .order_by(row.id)
@@ -284,7 +284,11 @@ SHEETS = (
     Sheet("auto-top-up", _l("What you wanted charged by itself"), table(_auto_top_up)),
     Sheet("low-balance", _l("Below which balance you wanted a letter"), table(_low_balance)),
     Sheet("activations", _l("The numbers you bought"), table(_activations)),
-    Sheet("messages", _l("The messages that came to them"), table(_messages)),
+    Sheet(
+        "messages",
+        _l("The messages that came to them; where erased_at stands, what one said is not kept any more"),
+        table(_messages),
+    ),
     Sheet(
         "brought-over", _l("Your accounts at the earlier Namaskah, and what came over of them"), table(_brought_over)
     ),

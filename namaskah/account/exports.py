@@ -97,8 +97,10 @@ def make(export_id: int) -> None:
         _end(user.id, export_id, state="ready", done=PARTS, content=content, size=len(content))
 
 
-def remove_old_due() -> int:
-    """Remove files after a week, and give up those whose making has been lost; returns how many."""
+def remove_old_due(limit: int = 50) -> int:
+    """Remove so many files after a week, and give up those whose making has been lost; returns how many it were."""
+    over = select(DataExport.id).where(DataExport.ended_at < func.now() - _interval(KEPT))
+    chosen = over.limit(limit).with_for_update(skip_locked=True)
     with transaction():
         lost = db.session.scalars(
             update(DataExport)
@@ -106,9 +108,7 @@ def remove_old_due() -> int:
             .values(state="failed", failure="fault", ended_at=func.now())
             .returning(DataExport.id)
         ).all()
-        old = db.session.scalars(
-            delete(DataExport).where(DataExport.ended_at < func.now() - _interval(KEPT)).returning(DataExport.id)
-        ).all()
+        old = db.session.scalars(delete(DataExport).where(DataExport.id.in_(chosen)).returning(DataExport.id)).all()
     return len(lost) + len(old)
 
 

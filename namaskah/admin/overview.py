@@ -9,6 +9,7 @@ from namaskah.admin import disputes
 from namaskah.admin.places import places
 from namaskah.backups import status
 from namaskah.db import db
+from namaskah.housekeeping import reading as housekeeping
 from namaskah.numbers import rates
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
@@ -48,6 +49,7 @@ def read() -> dict[str, Any]:
         "disputes": disputes.open_count(),
         "workers": [worker for worker in heartbeats.workers() if worker.is_alive],
         "backups": status.read(now),
+        "housekeeping_troubled": housekeeping.troubled(),
     }
     return found | {"places": places(found)}
 

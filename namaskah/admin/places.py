@@ -44,6 +44,10 @@ def places(found: Mapping[str, Any]) -> list[Place]:
     ]  # fmt: skip
     refunds, reports = found["refunds_waiting"], found["events_open"]
     differences = found["differences"]
+    troubled = found["housekeeping_troubled"]
+    housekeeping = [
+        (troubled, ngettext("%(num)s job is in trouble", "%(num)s jobs are in trouble", troubled), "bad"),
+    ]
     rates = found["stale_rates"] + found["missing_rates"]
     listed = (
         Place("admin.disputes", _("Disputes"), _noted(disputes)),
@@ -66,6 +70,7 @@ def places(found: Mapping[str, Any]) -> list[Place]:
             _noted([(differences, ngettext("%(num)s difference", "%(num)s differences", differences), "warn")]),
         ),
         Place("admin.exchange_rates", _("Exchange rates"), _noted([(len(rates), ", ".join(rates), "warn")])),
+        Place("admin.housekeeping", _("Housekeeping"), _noted(housekeeping)),
         Place("admin.vouchers", _("Gift codes")),
         Place("admin.promo_credit", _("Gifts")),
     )

@@ -66,6 +66,8 @@ SENTENCES = {
     "dispute_declined": _l("We answered a dispute of a payment: it was rightly paid"),
     "debt_written_off": _l("We gave up what was owed after a dispute"),
     "deleted": _l("Account deleted"),
+    "unconfirmed_deleted": _l("Account deleted by us: its address was never confirmed"),
+    "housekeeping_asked": _l("We had something tidied away before its time"),
     "rate_set": _l("Exchange rates set"),
     "refund_started": _l("We began to send a top-up back to where it was paid from"),
     "refund_cancelled": _l("We called off sending a top-up back"),

@@ -119,11 +119,12 @@ def confirm(user: User, token: str) -> None:
     sessions.rotate(user)
 
 
-def drop_old_due() -> int:
-    """Forget addresses that nobody has confirmed in time; returns how many."""
-    old = delete(EmailChange).where(~_is_fresh()).returning(EmailChange.user_id)
+def drop_old_due(limit: int = 500) -> int:
+    """Forget so many addresses that nobody has confirmed in time; returns how many it were."""
+    old = select(EmailChange.user_id).where(~_is_fresh()).limit(limit).with_for_update(skip_locked=True)
     with transaction():
-        return len(db.session.scalars(old).all())
+        dropped = delete(EmailChange).where(EmailChange.user_id.in_(old)).returning(EmailChange.user_id)
+        return len(db.session.scalars(dropped).all())
 
 
 def _waiting(user_id: int) -> Select[EmailChange]:

@@ -171,17 +171,17 @@ def end_all(user: User, but: Session | None = None) -> int:
     return len(ended)
 
 
-def end_old_due() -> int:
-    """Remove rows of sessions that are over; returns how many."""
+def end_old_due(limit: int = 500) -> int:
+    """Remove so many rows of sessions that are over; returns how many it were."""
     idle, oldest = LIMITS["customer"]
+    over = (
+        select(Session.id)
+        .where((Session.seen_at < func.now() - idle) | (Session.created_at < func.now() - oldest))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
     with transaction():
-        return len(
-            db.session.scalars(
-                delete(Session)
-                .where((Session.seen_at < func.now() - idle) | (Session.created_at < func.now() - oldest))
-                .returning(Session.id)
-            ).all()
-        )
+        return len(db.session.scalars(delete(Session).where(Session.id.in_(over)).returning(Session.id)).all())
 
 
 def note_seen(response: Response) -> Response:

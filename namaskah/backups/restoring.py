@@ -20,6 +20,7 @@ from namaskah.backups.problems import BackupError, TargetInUse
 from namaskah.backups.sealing import Identity, Measured
 from namaskah.backups.stores import Store
 from namaskah.db import db, transaction
+from namaskah.numbers import message_retention
 from namaskah.reconciliation import books
 
 
@@ -134,6 +135,10 @@ def _check(source: Source, report: Report, by: str, progress: Progress) -> None:
     progress("deleting accounts again", 0)
     with report.timed("deletions"):
         report.deleted_again = len(deletion.reapply(tombstones.read(source.store), by))
+    progress("erasing what messages say", 0)
+    with report.timed("messages"):
+        while message_retention.erase_due():
+            pass
     progress("checking the books", 0)
     with report.timed("books"):
         for fault in books.find_faults():

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.db import db
-from namaskah.numbers import codes
+from namaskah.numbers import codes, message_retention
 from namaskah.numbers.models import Activation, Message
 from namaskah.providers.base import Order, Sms
 
@@ -47,13 +47,17 @@ def known(activation_ids: list[int]) -> dict[int, set[str]]:
 
 
 def store(activation: Activation, sms: Sms, is_late: bool) -> bool:
-    """Keep a message; False when it is known already."""
+    """Keep a message; False when it is known already. Of one that comes when the others have lost their words, only
+    that it came is kept."""
+    known_by = fingerprint(sms, activation.service_code)
+    if message_retention.is_over(activation):
+        return message_retention.store_without_words(activation.id, known_by, is_late, sms.received_at)
     code = codes.find_code(sms.text, sms.code, activation.service_code)
     stored = db.session.scalar(
         pg_insert(Message)
         .values(
             activation_id=activation.id,
-            fingerprint=fingerprint(sms, activation.service_code),
+            fingerprint=known_by,
             body=_body(sms),
             code=code[:32] if code else None,
             sender=sms.sender[:80] if sms.sender else None,

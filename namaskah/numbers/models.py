@@ -210,10 +210,15 @@ class ActivationEvent(Base):
 
 
 class Message(Base):
-    """An SMS. Poll and webhook may both bring it: the fingerprint keeps one copy."""
+    """An SMS. Poll and webhook may both bring it: the fingerprint keeps one copy. Some time after its number was closed
+    it loses its words (message_retention) and never has any again: PostgreSQL sees to that (migration 0022)."""
 
     __tablename__ = "messages"
-    __table_args__ = (UniqueConstraint("activation_id", "fingerprint"),)
+    __table_args__ = (
+        UniqueConstraint("activation_id", "fingerprint"),
+        CheckConstraint("erased_at IS NULL OR body = '' AND code IS NULL AND sender IS NULL", name="erased"),
+        Index("ix_messages_activation_id_with_text", "activation_id", postgresql_where=text("erased_at IS NULL")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     activation_id: Mapped[int] = mapped_column(ForeignKey("activations.id"))
@@ -224,6 +229,7 @@ class Message(Base):
     is_late: Mapped[bool] = mapped_column(server_default=text("false"))
     received_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     provider_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))  # when the provider says it had it
+    erased_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class StrayOrder(Base):

@@ -10,14 +10,14 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from namaskah.db import database_time, db
-from namaskah.numbers import catalogue, codes, directory, messages, registry
+from namaskah.numbers import catalogue, codes, directory, message_retention, messages, registry
 from namaskah.numbers.models import HOLDING, RELEASED, Activation, ActivationEvent, Message
 from namaskah.wallet import ledger
 
 
 @dataclass(frozen=True)
 class MessageView:
-    """One SMS: `halves` are the code's two panels."""
+    """One SMS: `halves` are the code's two panels. After `erased_at` nothing of what it said is known."""
 
     text: str
     code: str | None
@@ -26,6 +26,7 @@ class MessageView:
     sender: str | None
     received_at: datetime
     is_late: bool
+    erased_at: datetime | None
 
 
 @dataclass
@@ -61,6 +62,8 @@ class View:
     code: str | None = None
     usual_seconds: int | None = None
     rate: int | None = None
+    kept_hours: int = 0
+    words_until: datetime | None = None  # when the messages of a closed number lose their words
     try_again: dict[str, Any] | None = None
     others: list[dict[str, Any]] = field(default_factory=list)
 
@@ -103,6 +106,8 @@ def present(activation: Activation) -> View:
         messages=found,
         timeline=_timeline(activation),
         code=next((message.code for message in found if message.code), None),
+        kept_hours=round(message_retention.kept_for().total_seconds() / 3600),
+        words_until=_words_until(activation) if any(not message.erased_at for message in found) else None,
     )
     if activation.state in (*HOLDING, *RELEASED):
         _add_chances(view)
@@ -120,7 +125,12 @@ def _message(message: Message) -> MessageView:
         sender=message.sender,
         received_at=message.received_at,
         is_late=message.is_late,
+        erased_at=message.erased_at,
     )
+
+
+def _words_until(activation: Activation) -> datetime | None:
+    return activation.ended_at + message_retention.kept_for() if activation.ended_at else None
 
 
 def _is_over(activation: Activation) -> bool:

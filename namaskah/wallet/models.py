@@ -237,7 +237,8 @@ OPEN_EVENT = (
 class GatewayEvent(Base):
     """A webhook from the gateway as it came, kept for good: acted upon by the worker, never dropped.
 
-    `raw`: the very bytes that were signed; empty for events from before they were kept, and for deleted accounts'.
+    `raw`: the very bytes that were signed; empty for events from before they were kept, for deleted accounts', and
+    after some time (event_retention).
     While `handled_at` is empty the worker tries again at `due_at`, and `outcome` says what the last try came to.
     """
 
@@ -245,6 +246,7 @@ class GatewayEvent(Base):
     __table_args__ = (
         Index("ix_gateway_events_due_at", "due_at", postgresql_where=text("handled_at IS NULL")),
         Index("ix_gateway_events_open", "id", postgresql_where=text(OPEN_EVENT)),
+        Index("ix_gateway_events_received_at_with_raw", "received_at", postgresql_where=text("raw IS NOT NULL")),
         CheckConstraint(
             "closed_at IS NULL OR handled_at IS NOT NULL AND closed_by IS NOT NULL AND closed_reason IS NOT NULL",
             name="closed",

@@ -46,10 +46,15 @@ GAUGES: tuple[Gauge, ...] = (
     ("namaskah_measured_age_seconds", "Since a worker last measured the service.", (), figures.measured_age),
     ("namaskah_part_state", "Parts of the service: 1 well, 0.5 degraded, 0 down.", ("part",), figures.part_states),
     ("namaskah_last_success_age_seconds", "Since something else last succeeded.", ("of",), figures.extra_ages),
+    ("namaskah_housekeeping_last_success_timestamp_seconds", "When a job of housekeeping last succeeded; 0: never.",
+     ("of",), figures.tidied_at),
+    ("namaskah_message_texts_overdue_seconds", "For how long words of messages are here that should be erased.", (),
+     figures.texts_overdue),
 )  # fmt: skip
 COUNTERS: tuple[Gauge, ...] = (
     ("namaskah_verb_turns", "Turns of periodic verbs.", ("worker", "verb", "outcome"), figures.verb_turns),
     ("namaskah_worker_jobs", "Jobs that workers have ended.", ("worker", "task", "outcome"), figures.worker_jobs),
+    ("namaskah_housekeeping_erased", "Rows that housekeeping has erased.", ("of",), figures.tidied_rows),
 )
 # Of totals: name there, name here, what it is, the labels its key consists of.
 COUNTED = (

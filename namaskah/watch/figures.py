@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select, text
 
 from namaskah.db import db
+from namaskah.numbers import message_retention
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings, runs
 from namaskah.watch import facts, heartbeats, measuring
@@ -18,6 +19,8 @@ Row = tuple[tuple[str, ...], float]
 # the first one, the age is infinite, which is what an alarm should think of it.
 ages: dict[str, Callable[[], float | None]] = {}
 EXTRA = ("backup", "restore_drill")
+# When each job of housekeeping last succeeded, and how many rows each erased; filled by create_app() too.
+housekeeping: dict[str, Callable[[], list[Row]]] = {}
 
 
 def activations() -> list[Row]:
@@ -149,6 +152,19 @@ def extra_ages() -> list[Row]:
     """Of what other rooms look after, by name."""
     seconds = {name: ages[name]() if name in ages else None for name in EXTRA}
     return [((name,), math.inf if age is None else age) for name, age in seconds.items()]
+
+
+def tidied_at() -> list[Row]:
+    """Seconds of the epoch, by job; 0 for one that never succeeded."""
+    return housekeeping["succeeded"]()
+
+
+def tidied_rows() -> list[Row]:
+    return housekeeping["erased"]()
+
+
+def texts_overdue() -> list[Row]:
+    return [((), message_retention.overdue_seconds())]
 
 
 def _providers() -> list[Provider]:

@@ -69,7 +69,7 @@ def worked(task: str, failed: bool = False) -> None:
 
 
 def beat() -> int:
-    """Worker: say that this process is there, and forget those that are not any more."""
+    """Worker: say that this process is there."""
     row = {
         "name": _Process.name,
         "version": release.name(current_app.config)[:80],
@@ -80,9 +80,14 @@ def beat() -> int:
     upsert = pg_insert(WorkerHeartbeat).values(row)
     with transaction():
         db.session.execute(upsert.on_conflict_do_update(index_elements=["name"], set_=row))
-        old = WorkerHeartbeat.beat_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, KEPT_SECONDS)
-        db.session.execute(delete(WorkerHeartbeat).where(old))
     return 0
+
+
+def forget_gone_due() -> int:
+    """Forget processes that have not been there for long; returns how many it were."""
+    old = WorkerHeartbeat.beat_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, KEPT_SECONDS)
+    with transaction():
+        return len(db.session.scalars(delete(WorkerHeartbeat).where(old).returning(WorkerHeartbeat.id)).all())
 
 
 def leave() -> None:

@@ -42,7 +42,6 @@ def measure_due() -> int:
         if before is not None and minute - before > timedelta(minutes=1):
             _fill(before, minute, states)
         _add_to_day(minute, states)
-        _forget()
     return 1
 
 
@@ -111,9 +110,14 @@ def _fill(before: datetime, minute: datetime, states: dict[str, str]) -> None:
         )
 
 
-def _forget() -> None:
-    db.session.execute(delete(Measurement).where(Measurement.minute < func.now() - MINUTES_KEPT))
-    db.session.execute(delete(MeasuredDay).where(MeasuredDay.day < func.current_date() - DAYS_KEPT.days))
+def forget_old_due() -> int:
+    """Forget minutes after a week and days after ninety; returns how many rows it were."""
+    old = Measurement.minute < func.now() - MINUTES_KEPT
+    old_days = MeasuredDay.day < func.current_date() - DAYS_KEPT.days
+    with transaction():
+        minutes = db.session.scalars(delete(Measurement).where(old).returning(Measurement.minute)).all()
+        days = db.session.scalars(delete(MeasuredDay).where(old_days).returning(MeasuredDay.day)).all()
+        return len(minutes) + len(days)
 
 
 def latest() -> Measurement | None:

@@ -18,6 +18,7 @@ QUIET: dict[str, Any] = {
     "refunds_waiting": 0,
     "events_open": 0,
     "differences": 0,
+    "housekeeping_troubled": 0,
     "stale_rates": [],
     "missing_rates": [],
 }
@@ -48,13 +49,23 @@ def test_an_open_dispute_that_waits_for_the_bank_waits_for_nobody_here(app: Flas
     with app.test_request_context():
         listed = places(QUIET | {"disputes": (1, 0)})
     assert not any(place.waits for place in listed)
-    assert len(listed) == len({place.endpoint for place in listed}) == 8
+    assert len(listed) == len({place.endpoint for place in listed}) == 9
 
 
 def test_the_page_leads_everywhere_and_says_what_is_empty_in_one_line(app: Flask, admin: User) -> None:
     page = log_in(app.test_client(), admin).get("/admin/").text
     main = page.split("<main")[1].split("</main>")[0]
-    for path in ("disputes", "top-ups", "refunds", "gateway-events", "reconciliation", "rates", "vouchers", "promo"):
+    for path in (
+        "disputes",
+        "top-ups",
+        "refunds",
+        "gateway-events",
+        "reconciliation",
+        "rates",
+        "vouchers",
+        "promo",
+        "housekeeping",
+    ):
         assert f'href="/admin/{path}"' in main, path
     assert "Nothing. Disputes, payments and reports that need a person would stand here." in main
     said = re.search(r"Nothing in: ([^<]+)<", main)

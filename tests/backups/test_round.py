@@ -34,6 +34,8 @@ from namaskah.db import db, transaction
 from namaskah.wallet import ledger
 from tests import support
 from tests.backups.conftest import Place
+from tests.housekeeping.stand import HOUR, closed, only_message
+from tests.numbers import shop
 from tests.support import make_receipt, make_user
 
 
@@ -131,6 +133,18 @@ def test_deleted_people_stay_deleted(place: Place, alice: User, bob: User, new_d
         ("bob@example.com",),
     ]
     assert rows(back, "SELECT count(*) FROM deleted_accounts") == [(1,)]
+
+
+def test_what_messages_said_is_erased_again(place: Place, alice: User, new_database: str) -> None:
+    bought = closed(alice)
+    shop.later(25 * HOUR)
+    name = place.make().name
+    restored = place.run("restore", name, "--into", new_database, "--identity", str(place.identity))
+    assert restored.exit_code == 0, restored.output
+    back = databases.named(place.app.config["DATABASE_URL"], new_database)
+    wanted = "SELECT activation_id, body, code, erased_at IS NOT NULL FROM messages"
+    assert rows(back, wanted) == [(bought.id, "", None, True)]
+    assert only_message(bought).code == "482913", "the database there is was not touched"
 
 
 def test_a_restored_database_takes_nothing_off_the_list(place: Place, alice: User, bob: User) -> None:

@@ -97,6 +97,7 @@ def make(stand: Stand) -> Gallery:
             "admin": [
                 ("admin", "/admin"),
                 ("others' books", "/admin/reconciliation"),
+                ("housekeeping", "/admin/housekeeping"),
                 ("rates", "/admin/rates"),
                 ("gifts", "/admin/promo"),
                 ("codes", "/admin/vouchers"),

@@ -50,7 +50,8 @@ REFUND_TRIGGERS = {
     "gateway_refund_within_paid_late": {"gateway_refunds"},
     "gateway_refund_guard": {"gateway_refunds"},
 }
-OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | RATE_TRIGGERS | PROMO_TRIGGERS | REFUND_TRIGGERS
+MESSAGE_TRIGGERS = {"message_stays_erased": {"messages"}}
+OUR_TRIGGERS = LEDGER_TRIGGERS | INVOICE_TRIGGERS | RATE_TRIGGERS | PROMO_TRIGGERS | REFUND_TRIGGERS | MESSAGE_TRIGGERS
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def our_triggers() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with db.engine.connect() as connection:
         for name, table in connection.execute(sa.text(query)):
-            if name.startswith(("ledger_", "invoice_", "exchange_rates_", "promo_", "gateway_refund_")):
+            if name.startswith(("ledger_", "invoice_", "exchange_rates_", "promo_", "gateway_refund_", "message_")):
                 found.setdefault(name, set()).add(table)
     return found
 

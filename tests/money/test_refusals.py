@@ -71,6 +71,10 @@ BROKEN = NEWER | {
     "uq_messages_activation_id_fingerprint": [
         "INSERT INTO messages (activation_id, fingerprint, body) SELECT activation_id, fingerprint, '' FROM messages"
     ],
+    "ck_messages_erased": [
+        f"UPDATE messages SET erased_at = now(), {rest}"
+        for rest in ("code = NULL, sender = NULL", "body = '', sender = NULL", "body = '', code = NULL, sender = 'x'")
+    ],
     "uq_stray_orders_provider_name_provider_ref": [
         "INSERT INTO stray_orders (provider_name, provider_ref, reason)"
         " VALUES ('fivesim', '7', 'one'), ('fivesim', '7', 'two')"

@@ -81,6 +81,7 @@ def test_a_heart_that_stopped_counts_no_more_and_is_forgotten(app: Flask) -> Non
     with transaction():
         db.session.execute(text("UPDATE worker_heartbeats SET beat_at = now() - interval '11 minutes'"))
     heartbeats.beat()
+    assert heartbeats.forget_gone_due() == 1
     assert [worker.name for worker in heartbeats.workers()] == [heartbeats._Process.name]
     heartbeats.leave()
     assert heartbeats.workers() == []

@@ -171,6 +171,7 @@ def test_old_minutes_and_days_go(app: Flask, page: Page) -> None:
         db.session.execute(text("INSERT INTO measurements (minute) VALUES (now() - interval '8 days')"))
         db.session.execute(text("INSERT INTO measured_days (day, part) VALUES (current_date - 91, 'pages')"))
     measuring.measure_due()
+    assert measuring.forget_old_due() == 2
     assert db.session.scalar(select(MeasuredDay.day).where(MeasuredDay.day < text("current_date - 90"))) is None
     assert len(db.session.scalars(select(Measurement)).all()) == 1
 

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from namaskah.auth.second_factor.models import SpentChallenge
-from namaskah.db import db, require_transaction
+from namaskah.db import db, require_transaction, transaction
 
 SECONDS = 300
 NOTE = "challenge"
@@ -42,13 +42,24 @@ def take(purpose: str) -> bytes | None:
 def spend(challenge: bytes) -> bool:
     """Note that it has been answered; False when it was before. Needs an open transaction."""
     require_transaction()
-    old = (
-        select(SpentChallenge.challenge_hash)
-        .where(SpentChallenge.spent_at < func.now() - KEPT)
-        .limit(100)
-        .with_for_update(skip_locked=True)
-    )
-    db.session.execute(delete(SpentChallenge).where(SpentChallenge.challenge_hash.in_(old)))
+    _forget_old(100)
     statement = insert(SpentChallenge).values(challenge_hash=sha256(challenge).digest())
     spent = statement.on_conflict_do_nothing().returning(SpentChallenge.challenge_hash)
     return db.session.scalar(spent) is not None
+
+
+def forget_old_due(limit: int = 500) -> int:
+    """Forget so many challenges that are refused by their age alone; returns how many it were."""
+    with transaction():
+        return _forget_old(limit)
+
+
+def _forget_old(limit: int) -> int:
+    old = (
+        select(SpentChallenge.challenge_hash)
+        .where(SpentChallenge.spent_at < func.now() - KEPT)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    forgotten = delete(SpentChallenge).where(SpentChallenge.challenge_hash.in_(old))
+    return len(db.session.scalars(forgotten.returning(SpentChallenge.challenge_hash)).all())

@@ -58,6 +58,13 @@ def are_used_up(user: User) -> bool:
     return _seconds_left(user) is not None
 
 
+def forget_old_due(limit: int = 500) -> int:
+    """Forget so many wrong codes that count no more; returns how many it were."""
+    old = select(FactorTry.id).where(FactorTry.at <= _start()).limit(limit).with_for_update(skip_locked=True)
+    with transaction():
+        return len(db.session.scalars(delete(FactorTry).where(FactorTry.id.in_(old)).returning(FactorTry.id)).all())
+
+
 def _seconds_left(user: User) -> int | None:
     """How long until the next try, or None when there is one now."""
     age = func.extract("epoch", func.clock_timestamp() - FactorTry.at)
