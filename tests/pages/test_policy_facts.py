@@ -60,19 +60,15 @@ def test_how_long_copies_are_kept_is_said_where_we_make_them(
     assert ours in read("/privacy")
 
 
-def test_how_long_messages_and_unconfirmed_accounts_are_kept_is_said_where_they_are_erased(
+def test_how_long_things_are_kept_is_said_as_the_settings_have_it(
     read: Any, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("MESSAGE_RETENTION_HOURS", "UNCONFIRMED_ACCOUNT_DAYS"):
-        monkeypatch.setitem(app.config, name, 0)
-    assert "numbers and messages: as long as you have the account" in read("/privacy")
-    assert "never confirmed" not in read("/privacy")
-    monkeypatch.setitem(app.config, "MESSAGE_RETENTION_HOURS", 36)
-    monkeypatch.setitem(app.config, "UNCONFIRMED_ACCOUNT_DAYS", 30)
+    for name, kept in (("MESSAGE_RETENTION_HOURS", 36), ("UNCONFIRMED_ACCOUNT_DAYS", 31), ("GATEWAY_REPORT_DAYS", 91)):
+        monkeypatch.setitem(app.config, name, kept)
     page = read("/privacy")
     assert "What a message says, with its code and sender: 36 hours after its number was closed." in page
-    assert "numbers and messages: as long" not in page
-    assert "nothing was done: 30 days, then it is erased" in page
+    assert "nothing was done: 31 days, then it is erased" in page
+    assert "exactly as it was signed: 91 days." in page
 
 
 def test_figures_are_those_of_the_code(read: Any) -> None:
