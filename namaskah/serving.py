@@ -6,7 +6,9 @@ from typing import Any
 import gevent
 import psycopg2
 from gevent.lock import BoundedSemaphore
+from gevent.server import StreamServer
 from gevent.socket import wait_read, wait_write
+from gunicorn.workers import ggevent
 from psycopg2 import extensions
 
 from namaskah import draining, live
@@ -15,6 +17,8 @@ CONNECT_SECONDS = 5.0
 _CONNECTING = 20  # psycopg2's CONN_STATUS_CONNECTING, which it does not export
 # A reader that takes nothing for this long is gone.
 SEND_SECONDS = 15.0
+# When we stop: so long may a page, which is just being drawn or reads slowly, take until it knows. Then it is cut off.
+LAST_WORD_SECONDS = 2.0
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -67,6 +71,26 @@ class WholeFrames:
         self._sock.close()
 
 
+class LastCall(StreamServer):  # type: ignore[misc]
+    """Lets in who stands at the door before it is closed.
+
+    The kernel has told a proxy that it is connected before we have taken the connection; closing the door resets all
+    that wait there, and the proxy, which may have sent the request already, must not send a purchase to another server.
+    """
+
+    def close(self) -> None:
+        try:
+            while not (self.closed or self.full()) and (visitor := self.do_read()):
+                self.do_handle(*visitor)
+        finally:
+            super().close()
+
+
+def let_in_at_last() -> None:
+    """Have gunicorn's worker, which has not opened its door yet, do so with a LastCall."""
+    ggevent.StreamServer = LastCall
+
+
 class SocketMiddleware:
     """Gives WebSocket requests a socket of WholeFrames, and no compression: it triples what an idle page costs."""
 
@@ -89,5 +113,7 @@ def leave_politely(worker: Any, is_leaving: Callable[[], bool]) -> None:
         gevent.sleep(0.1)
     draining.start()
     live.close_all(live.SERVICE_RESTART)
-    gevent.sleep(1)
+    with gevent.Timeout(LAST_WORD_SECONDS, False):
+        while live.count():
+            gevent.sleep(0.1)
     live.cut_all()
