@@ -48,11 +48,11 @@ def adapted(folder: Path, port: int, database_url: str) -> Path:
     [(_name, line)] = made["databases"].items()
     line = re.sub(r"host=\S+ port=\S+ dbname=\S+", f"host={url.host} port={url.port} dbname={url.database}", line)
     made["databases"] = {str(url.database): line}
-    made["pgbouncer"] |= {
+    made["pgbouncer"].update({
         "listen_addr": "127.0.0.1", "listen_port": str(port), "default_pool_size": str(SERVER_CONNECTIONS),
         "logfile": str(folder / "pgbouncer.log"), "pidfile": str(folder / "pgbouncer.pid"),
         "auth_file": str(folder / "userlist.txt"), "stats_users": str(url.username),
-    }  # fmt: skip
+    })  # fmt: skip
     (folder / "userlist.txt").write_text(f'"{url.username}" "{url.password}"\n')
     with (folder / "pgbouncer.ini").open("w") as file:
         made.write(file)
