@@ -111,3 +111,12 @@ def test_nginx_itself_understands_the_file(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_what_scaling_md_names_exists() -> None:
+    text = (ROOT / "docs/scaling.md").read_text()
+    files = re.findall(r"`((?:ops|docs|tests)/[\w./@-]+|bench\.\w+|[a-z]+/[a-z_]+\.py)`", text)
+    places = [file.replace(".", "/") + ".py" if file.startswith("bench.") else file for file in files]
+    assert len(places) > 10
+    assert [place for place in places if not any((root / place).exists() for root in (ROOT, ROOT / "namaskah"))] == []
+    assert [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not (ROOT / "docs" / link).exists()] == []
