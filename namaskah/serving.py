@@ -1,6 +1,7 @@
 """What gunicorn's gevent workers need beside the application. gunicorn.conf.py alone uses it, after gevent's patch."""
 
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -71,7 +72,7 @@ class WholeFrames:
         self._sock.close()
 
 
-class LastCall(StreamServer):  # type: ignore[misc]
+class LastCall(StreamServer):
     """Lets in who stands at the door before it is closed.
 
     The kernel has told a proxy that it is connected before we have taken the connection; closing the door resets all
@@ -113,7 +114,7 @@ def leave_politely(worker: Any, is_leaving: Callable[[], bool]) -> None:
         gevent.sleep(0.1)
     draining.start()
     live.close_all(live.SERVICE_RESTART)
-    with gevent.Timeout(LAST_WORD_SECONDS, False):
-        while live.count():
-            gevent.sleep(0.1)
+    until = monotonic() + LAST_WORD_SECONDS
+    while live.count() and monotonic() < until:
+        gevent.sleep(0.1)
     live.cut_all()

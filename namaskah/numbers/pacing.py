@@ -7,6 +7,7 @@ process keeps to the pace by itself; too many workers may then be told 429, whic
 
 import time
 from threading import Lock
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -30,10 +31,10 @@ def seconds_to_wait(name: str, gap: float) -> float:
     if not gap:
         return 0.0
     try:
-        milliseconds: int = redis.client.eval(_TAKE, 1, f"pace:{name}", round(1000 * gap))  # type: ignore[no-untyped-call]
+        milliseconds: Any = redis.client.eval(_TAKE, 1, f"pace:{name}", str(round(1000 * gap)))
     except (RedisError, OSError):
         return _alone(name, gap)
-    return milliseconds / 1000
+    return int(milliseconds) / 1000
 
 
 def _alone(name: str, gap: float) -> float:

@@ -9,7 +9,7 @@ from websocket import WebSocket, WebSocketConnectionClosedException, WebSocketTi
 
 from tests.chaos.stand import Browser
 
-EVERY_HOW_MANYETH_BUYS = 8
+EVERY_HOW_MANYETH_BUYS = 20  # at 50 requests a second that is 200,000 numbers a day
 Door = Callable[[int], int]
 """The port for the so-and-so-manyeth request: a proxy's, or whichever a balancer chooses."""
 
@@ -28,7 +28,7 @@ class Customer(threading.Thread):
         self.locations: list[str] = []  # where purchases led, to tell why one was refused
 
     def run(self) -> None:
-        turn, due = self.number, time.monotonic() + self.seconds * (self.number % 7) / 7
+        turn, due = self.number, time.monotonic() + self.seconds * (self.number * 0.618 % 1)
         while not self.ended.wait(max(0.0, due - time.monotonic())):
             turn, due, began = turn + 1, due + self.seconds, time.monotonic()
             self.browser._url = f"http://127.0.0.1:{self.door(turn)}"
@@ -61,9 +61,10 @@ class Page(threading.Thread):
         self.ended = threading.Event()
         self.codes: list[tuple[int, str]] = []
         self.away: list[float] = []
+        self.lost = 0.0
 
     def run(self) -> None:
-        ws, lost = self._connect(), 0.0
+        ws = self._connect()
         while not self.ended.is_set():
             ws.settimeout(0.2)
             try:
@@ -74,12 +75,12 @@ class Page(threading.Thread):
                 opcode, data = 8, (1006).to_bytes(2, "big")  # gone without a word
             if opcode == 8:
                 self.codes.append((int.from_bytes(data[:2], "big"), data[2:].decode()))
-                lost = time.monotonic()
+                self.lost = self.lost or time.monotonic()  # one that leaves may have taken it a moment ago
                 ws.close()
                 ws = self._connect()
-            elif lost:
-                self.away.append(time.monotonic() - lost)  # everything was sent anew
-                lost = 0.0
+            elif self.lost:
+                self.away.append(time.monotonic() - self.lost)  # everything was sent anew
+                self.lost = 0.0
         ws.close()
 
     def _connect(self) -> WebSocket:

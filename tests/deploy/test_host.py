@@ -117,6 +117,6 @@ def test_what_scaling_md_names_exists() -> None:
     text = (ROOT / "docs/scaling.md").read_text()
     files = re.findall(r"`((?:ops|docs|tests)/[\w./@-]+|bench\.\w+|[a-z]+/[a-z_]+\.py)`", text)
     places = [file.replace(".", "/") + ".py" if file.startswith("bench.") else file for file in files]
-    assert len(places) > 10
+    assert len(set(places)) > 5
     assert [place for place in places if not any((root / place).exists() for root in (ROOT, ROOT / "namaskah"))] == []
     assert [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not (ROOT / "docs" / link).exists()] == []
