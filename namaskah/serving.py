@@ -79,9 +79,17 @@ class LastCall(StreamServer):
     that wait there, and the proxy, which may have sent the request already, must not send a purchase to another server.
     """
 
+    doors: "list[LastCall]" = []  # of this process
+
+    def start(self) -> None:
+        super().start()
+        self.doors.append(self)
+
     def close(self) -> None:
+        if self.closed:
+            return
         try:
-            while not (self.closed or self.full()) and (visitor := self.do_read()):
+            while not self.full() and (visitor := self.do_read()):
                 self.do_handle(*visitor)
         finally:
             super().close()
@@ -113,6 +121,9 @@ def leave_politely(worker: Any, is_leaving: Callable[[], bool]) -> None:
             draining.start()
         gevent.sleep(0.1)
     draining.start()
+    # First, or pages that we send elsewhere come back to us. gunicorn closes it too, up to a second later.
+    for door in LastCall.doors:
+        door.close()
     live.close_all(live.SERVICE_RESTART)
     until = monotonic() + LAST_WORD_SECONDS
     while live.count() and monotonic() < until:
