@@ -141,6 +141,7 @@ def post_worker_init(worker: Any) -> None:
 
     logs.configure(worker.app.callable.config)
     serving.let_psycopg2_yield()
+    serving.let_in_at_last()
     with worker.wsgi.app_context():
         currency_guard.refuse_other_currency()
     worker.wsgi = serving.SocketMiddleware(worker.wsgi)

@@ -124,7 +124,7 @@ def main() -> None:
         for count in asked.sockets:
             relayed = _measure("relay", _echoes(port, count), _say, asked.pushes)
             for name in asked.trigger:
-                pushed = _measure(name, _pages(port, customers[:count]), TRIGGERS[name](ground, port), asked.pushes)
+                pushed = _measure(name, pages(port, customers[:count]), TRIGGERS[name](ground, port), asked.pushes)
                 ratios = [percentile(pushed, percent) / percentile(relayed, percent) for percent in (50, 99)]
                 print(f"{'':>8} {'ratio':>10} {'':>8} {ratios[0]:>8.1f} {ratios[1]:>8.1f}")
 
@@ -158,7 +158,7 @@ def _echoes(port: int, count: int) -> Iterator[tuple[int, WebSocket]]:
         yield number, create_connection(f"ws://127.0.0.1:{port}/bench/echo/{number}", timeout=10)
 
 
-def _pages(port: int, customers: list[tuple[int, str]]) -> Iterator[tuple[int, WebSocket]]:
+def pages(port: int, customers: list[tuple[int, str]]) -> Iterator[tuple[int, WebSocket]]:
     address, origin = f"ws://127.0.0.1:{port}/live", f"http://127.0.0.1:{port}"
     for user_id, cookie in customers:
         yield user_id, create_connection(address, cookie=cookie, origin=origin, timeout=10)

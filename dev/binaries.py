@@ -1,4 +1,4 @@
-"""Where the programs of the embedded PostgreSQL and Redis are, and which account may run them."""
+"""Where PostgreSQL, Redis and, for tests, proxies are to be found, and which account may run the embedded ones."""
 
 import hashlib
 import os
@@ -58,6 +58,17 @@ def find_redis() -> Path:
         if path := shutil.which(command):
             return Path(path)
     raise StartError("No Redis found: install redis-server, or set REDIS_URL to a running one.")
+
+
+def find_proxy(name: str) -> Path:
+    """The system's `nginx` or `pgbouncer`, which `.ci/run` installs; raises StartError where there is none.
+
+    Not from a wheel: what stands in ops/ must be understood by the very version that DEPLOY.md has people install.
+    """
+    # Debian keeps both where only root's PATH leads.
+    if path := shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"):
+        return Path(path)
+    raise StartError(f"No {name} found: `apt-get install {name}`, or what your system has instead.")
 
 
 def postgres_account() -> str | None:

@@ -1,12 +1,15 @@
 """What gunicorn's gevent workers need beside the application. gunicorn.conf.py alone uses it, after gevent's patch."""
 
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any
 
 import gevent
 import psycopg2
 from gevent.lock import BoundedSemaphore
+from gevent.server import StreamServer
 from gevent.socket import wait_read, wait_write
+from gunicorn.workers import ggevent
 from psycopg2 import extensions
 
 from namaskah import draining, live
@@ -15,6 +18,8 @@ CONNECT_SECONDS = 5.0
 _CONNECTING = 20  # psycopg2's CONN_STATUS_CONNECTING, which it does not export
 # A reader that takes nothing for this long is gone.
 SEND_SECONDS = 15.0
+# When we stop: so long may a page, which is just being drawn or reads slowly, take until it knows. Then it is cut off.
+LAST_WORD_SECONDS = 2.0
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -67,6 +72,34 @@ class WholeFrames:
         self._sock.close()
 
 
+class LastCall(StreamServer):
+    """Lets in who stands at the door before it is closed.
+
+    The kernel has told a proxy that it is connected before we have taken the connection; closing the door resets all
+    that wait there, and the proxy, which may have sent the request already, must not send a purchase to another server.
+    """
+
+    doors: "list[LastCall]" = []  # of this process
+
+    def start(self) -> None:
+        super().start()
+        self.doors.append(self)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            while not self.full() and (visitor := self.do_read()):
+                self.do_handle(*visitor)
+        finally:
+            super().close()
+
+
+def let_in_at_last() -> None:
+    """Have gunicorn's worker, which has not opened its door yet, do so with a LastCall."""
+    ggevent.StreamServer = LastCall
+
+
 class SocketMiddleware:
     """Gives WebSocket requests a socket of WholeFrames, and no compression: it triples what an idle page costs."""
 
@@ -88,6 +121,11 @@ def leave_politely(worker: Any, is_leaving: Callable[[], bool]) -> None:
             draining.start()
         gevent.sleep(0.1)
     draining.start()
+    # First, or pages that we send elsewhere come back to us. gunicorn closes it too, up to a second later.
+    for door in LastCall.doors:
+        door.close()
     live.close_all(live.SERVICE_RESTART)
-    gevent.sleep(1)
+    until = monotonic() + LAST_WORD_SECONDS
+    while live.count() and monotonic() < until:
+        gevent.sleep(0.1)
     live.cut_all()

@@ -116,6 +116,11 @@ def close_all(code: int) -> None:
         page.close(code)
 
 
+def count() -> int:
+    """How many pages are open here."""
+    return len(_all())
+
+
 def cut_all() -> None:
     """Drop the connections of pages that did not close."""
     for page in _all():

@@ -4,19 +4,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Lock
 
 from flask import current_app
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from namaskah.db import db, leave_database, transaction
-from namaskah.numbers import registry
+from namaskah.numbers import pacing, registry
 from namaskah.numbers.models import Provider
 from namaskah.providers.base import Listing
-
-_free_at: dict[str, float] = {}
-_free_at_lock = Lock()
 
 
 def take_turn(column: InstrumentedAttribute[datetime], every: timedelta, *also: ColumnElement[bool]) -> str | None:
@@ -69,14 +65,11 @@ def apart(what: str) -> Iterator[None]:
 
 
 def pace(name: str) -> None:
-    """Wait until this process may make one more of its single calls to a provider.
+    """Wait until one more single call to a provider may be made, whichever worker makes it.
 
     They get half of what the provider allows; listings, purchases and customers' own clicks need the rest.
     """
     adapter = registry.find(name)
-    gap = 2 * adapter.rules.min_seconds_between_calls if adapter else 0.0
-    with _free_at_lock:
-        at = max(time.monotonic(), _free_at.get(name, 0.0))
-        _free_at[name] = at + gap
+    wait = pacing.seconds_to_wait(name, 2 * adapter.rules.min_seconds_between_calls if adapter else 0.0)
     leave_database()
-    time.sleep(max(0.0, at - time.monotonic()))
+    time.sleep(wait)

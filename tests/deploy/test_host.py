@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dev.process import free_port
 from namaskah import create_app, worker
 from namaskah.config import SETTINGS, load
+from tests.deploy import proxy
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "ops/systemd").glob("*.service"))
@@ -87,3 +89,34 @@ def test_every_name_in_deploy_md_exists(settings: dict[str, str]) -> None:
         re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)
     }
     assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
+
+
+def test_nginx_itself_understands_the_file(tmp_path: Path) -> None:
+    """The whole of it, TLS and HTTP/2 and all; only its ports and its certificate are others."""
+    (program,) = proxy.programs("nginx")
+    certificate = tmp_path / "both.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=sms.example.com", "-keyout", tmp_path / "key.pem", "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    text = (ROOT / "ops/nginx.conf").read_text()
+    text = re.sub(r"/etc/letsencrypt/\S+/fullchain.pem", str(certificate), text)
+    text = re.sub(r"/etc/letsencrypt/\S+/privkey.pem", str(tmp_path / "key.pem"), text)
+    text = re.sub(r"    listen \[::\].*\n", "", text)  # not every machine has IPv6
+    text = text.replace("listen 80;", f"listen {free_port()};").replace("listen 443 ", f"listen {free_port()} ")
+    main = proxy.whole(tmp_path, text)
+    done = subprocess.run(
+        [program, "-t", "-p", tmp_path, "-e", tmp_path / "error.log", "-c", main],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_scaling_md_names_exists() -> None:
+    text = (ROOT / "docs/scaling.md").read_text()
+    files = re.findall(r"`((?:ops|docs|tests)/[\w./@-]+|bench\.\w+|[a-z]+/[a-z_]+\.py)`", text)
+    places = [file.replace(".", "/") + ".py" if file.startswith("bench.") else file for file in files]
+    assert len(set(places)) > 5
+    assert [place for place in places if not any((root / place).exists() for root in (ROOT, ROOT / "namaskah"))] == []
+    assert [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not (ROOT / "docs" / link).exists()] == []

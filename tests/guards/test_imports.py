@@ -156,6 +156,7 @@ OUTBOUND = {
         "live/publishing.py",
         "live/subscription.py",
         "numbers/catalogue.py",
+        "numbers/pacing.py",
         "watch/probing.py",
     },
     "procrastinate": {"jobs.py", "worker.py"},

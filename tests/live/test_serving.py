@@ -8,12 +8,16 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import create_connection
 
 import pytest
+from gevent import socket as gevent_socket
+from gevent.pool import Pool
 
+from namaskah import serving
 from namaskah.config import SETTINGS
 from tests.live.stand import ROOT, Stand, Web, serve
 
@@ -93,3 +97,20 @@ def test_the_servers_defaults_are_the_documented_ones(monkeypatch: pytest.Monkey
     assert conf["bind"] == f"{defaults['HOST']}:{defaults['PORT']}"
     assert conf["workers"] == defaults["WEB_WORKERS"]
     assert conf["loglevel"] == defaults["LOG_LEVEL"].lower()
+
+
+def test_who_stands_at_the_door_is_let_in_before_it_closes() -> None:
+    """The loop never ran between the two coming and the door closing: the kernel alone knows that they are there."""
+    let_in: list[object] = []
+    with gevent_socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        pool = Pool(10)
+        server = serving.LastCall(listener, handle=lambda visitor, _address: let_in.append(visitor), spawn=pool)
+        server.start()
+        with closing(create_connection(server.address)), closing(create_connection(server.address)):
+            server.close()
+            pool.join(2)
+        assert len(let_in) == 2
+        with pytest.raises(ConnectionRefusedError):
+            create_connection(server.address)

@@ -8,7 +8,7 @@ import pytest
 
 from namaskah import http
 from namaskah.db import db
-from namaskah.numbers import registry, turns
+from namaskah.numbers import pacing, registry
 from namaskah.providers import fivesim, sms_activate
 
 
@@ -29,7 +29,7 @@ def watched_calls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(fivesim, "request", watched)
     monkeypatch.setattr(sms_activate, "request", watched)
     monkeypatch.setattr(registry, "_silent_until", {})
-    monkeypatch.setattr(turns, "_free_at", {})
+    monkeypatch.setattr(pacing, "_free_at", {})
     quick = replace(sms_activate.SmsActivate.rules, min_seconds_between_calls=0.0)
     monkeypatch.setattr(sms_activate.SmsActivate, "rules", quick)
     yield
