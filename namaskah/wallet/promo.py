@@ -77,7 +77,8 @@ def grant(
 def give(email: str, amount_minor: int, days: int, reason: str, key: str, actor: str) -> PromoGrant:
     """The operator gives one customer credit for so many days; with the same `key` again it is the same gift.
 
-    Raises NotGiven for an unknown address, no reason, an amount above the largest top-up, or too long a time.
+    Raises NotGiven for an unknown address, no reason, an amount above the largest top-up, too long a time, or a key
+    that came with another customer or amount.
     """
     owner = accounts.find_by_email(email.strip())
     if owner is None:
@@ -94,7 +95,14 @@ def give(email: str, amount_minor: int, days: int, reason: str, key: str, actor:
         made = grant(owner.id, "operator", reference, amount_minor, expires_at, actor=actor, note=reason.strip()[:200])
         if made is not None:
             audit.record("gift_given", owner.id, actor, grant=made.id, amount_minor=amount_minor, days=days)
-    return made or db.session.scalars(select(PromoGrant).where(PromoGrant.reference == reference)).one()
+    made = made or db.session.scalars(select(PromoGrant).where(PromoGrant.reference == reference)).one()
+    if (made.user_id, made.amount_minor) != (owner.id, amount_minor):
+        raise NotGiven(
+            _(
+                "This form was sent before with another customer or amount, and that gift was given. Nothing was given now."
+            )
+        )
+    return made
 
 
 def gifts(user_id: int) -> list[PromoGrant]:
