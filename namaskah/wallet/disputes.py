@@ -17,6 +17,7 @@ from flask import current_app
 from sqlalchemy import Interval, func, literal_column, select, update
 
 from namaskah import live
+from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.wallet import debts, dispute_letters, invoices, refund_reading, topups
 from namaskah.wallet.dispute_booking import book_more, book_out, give_back, set_aside, take_up_again
@@ -76,7 +77,7 @@ def sweep_due(limit: int = 20) -> int:
     if not current_app.config["PAYSTACK_SECRET_KEY"]:
         return 0
     for done in range(limit):
-        gateway_id = _claim_due()
+        gateway_id = claim_due(Dispute.check_at, NEXT_GAP, Dispute.gateway_id, tries=Dispute.tries + 1)
         if gateway_id is None or not _refreshed(gateway_id):
             return done
     return limit
@@ -297,23 +298,3 @@ def _issue_credit_note(dispute: Dispute, top_up: TopUp) -> None:
     amount = min(rest, invoices.creditable_minor(top_up))
     if amount > 0:
         invoices.credit_note(top_up, dispute.reference, amount)
-
-
-def _claim_due() -> str | None:
-    """Take one dispute that is due and move its next time on, so that no other worker asks about it meanwhile."""
-    due = (
-        select(Dispute.id)
-        .where(Dispute.check_at <= func.now())
-        .order_by(Dispute.check_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    with transaction():
-        return db.session.scalar(
-            update(Dispute)
-            .where(Dispute.id == due)
-            .values(check_at=func.now() + NEXT_GAP, tries=Dispute.tries + 1)
-            .returning(Dispute.gateway_id)
-            .execution_options(synchronize_session=False)
-        )

@@ -98,9 +98,7 @@ def give(email: str, amount_minor: int, days: int, reason: str, key: str, actor:
     made = made or db.session.scalars(select(PromoGrant).where(PromoGrant.reference == reference)).one()
     if (made.user_id, made.amount_minor) != (owner.id, amount_minor):
         raise NotGiven(
-            _(
-                "This form was sent before with another customer or amount, and that gift was given. Nothing was given now."
-            )
+            _("This form was sent before, for another customer or amount, and that was given. Nothing was given now.")
         )
     return made
 
