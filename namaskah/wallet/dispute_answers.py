@@ -12,7 +12,7 @@ from datetime import timedelta
 from flask_babel import gettext as _
 from sqlalchemy import func, select, update
 
-from namaskah.auth import audit
+from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
 from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, transaction
@@ -42,7 +42,7 @@ def answer(dispute_id: int, what: str, reason: str, paper: bytes, operator: User
     who = f"user:{operator.id}"
     with transaction():
         found = db.session.get_one(Dispute, dispute_id)
-        debts.lock_owner(found.user_id)
+        account_locks.lock(found.user_id)
         dispute = debts.lock_dispute(dispute_id)
         if dispute.answer is not None or dispute.state != disputes.AWAITS_US:
             raise UserError(

@@ -17,6 +17,7 @@ from flask import current_app
 from sqlalchemy import Interval, func, literal_column, select, update
 
 from namaskah import live
+from namaskah.auth import account_locks
 from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.wallet import debts, dispute_letters, invoices, refund_reading, topups
@@ -63,7 +64,7 @@ def refresh(gateway_id: str) -> Dispute:
         top_up = db.session.scalars(
             select(TopUp).filter_by(id=top_up.id).with_for_update().execution_options(populate_existing=True)
         ).one()
-        debts.lock_owner(top_up.user_id)
+        account_locks.lock(top_up.user_id)
         dispute = _find_or_begin(told, top_up)
         if not _is_older(told, dispute):
             _follow(dispute, told, top_up)

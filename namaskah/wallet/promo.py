@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import live, mail
-from namaskah.auth import accounts, audit
+from namaskah.auth import account_locks, accounts, audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction
 from namaskah.errors import UserError
@@ -49,8 +49,7 @@ def grant(
     """
     require_transaction()
     # The lock that deleting an account takes: no gift comes in behind its back.
-    locked = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    owner = db.session.scalar(locked.execution_options(populate_existing=True))
+    owner = account_locks.find_and_lock(user_id)
     if owner is None or owner.deleted_at is not None:
         raise NotGiven(_("There is no such customer. Nothing was given."))
     made: PromoGrant | None = db.session.scalar(

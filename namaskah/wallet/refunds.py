@@ -26,7 +26,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from namaskah import live, mail
-from namaskah.auth import audit
+from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction, violated
 from namaskah.errors import UserError
@@ -73,7 +73,7 @@ def start(
     try:
         with transaction():
             top_up = _lock_top_up(top_up_reference)
-            debts.lock_owner(top_up.user_id)  # deleting an account takes the same lock: none goes behind our back
+            account_locks.lock(top_up.user_id)  # deleting an account takes the same lock: none goes behind our back
             known = db.session.scalar(select(GatewayRefund).filter_by(key=key))
             if known is not None:
                 return _same(known, top_up, amount_minor, loss_minor)

@@ -22,6 +22,7 @@ from sqlalchemy import Interval, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import live, mail
+from namaskah.auth import account_locks
 from namaskah.auth.models import User
 from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, require_transaction, transaction
@@ -352,7 +353,7 @@ def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     require_transaction()
     fees, reference = payment.fees_minor or 0, f"top_up:{top_up.reference}"
     credited = payment.amount_minor - top_up.surcharge_minor
-    debts.lock_owner(top_up.user_id)
+    account_locks.lock(top_up.user_id)
     ledger.top_up(top_up.user_id, reference, credited, fees)
     if top_up.surcharge_minor:
         ledger.surcharge(reference, top_up.surcharge_minor)

@@ -100,3 +100,30 @@ def test_what_was_won_in_the_end_can_be_refunded(
     becomes(counter, refund, "processed")
     assert (fresh(refund).state, books(payer)) == ("processed", {})
     assert sum(credit_notes()) == AMOUNT
+
+
+def test_what_came_back_after_the_dispute_was_lost_is_lost_too(
+    payer: User, top_up: TopUp, bank: Bank, counter: Counter
+) -> None:
+    refund = becomes(counter, sent(top_up, 200_000), "processed")
+    theirs = bank.opens(top_up)
+    bank.decides(theirs, "lost")
+    assert heard(theirs).amount_minor == 50_000
+    becomes(counter, refund, "failed")
+    refunds.give_back(refund.reference, WHO)
+    later()
+    disputes.sweep_due()
+    assert (books(payer), ours(theirs).amount_minor) == ({}, AMOUNT)
+    assert credit_notes() == [200_000, 50_000]
+
+
+def test_what_one_dispute_has_won_is_booked_for_the_other(payer: User, top_up: TopUp, bank: Bank) -> None:
+    first, second = bank.opens(top_up, 200_000), bank.opens(top_up, 100_000)
+    heard(first)
+    bank.decides(second, "lost")
+    assert heard(second).amount_minor == 50_000
+    bank.decides(first, "won")
+    heard(first)
+    later()
+    disputes.sweep_due()
+    assert (books(payer), ours(second).amount_minor) == ({"available": 150_000}, 100_000)
