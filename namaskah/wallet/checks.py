@@ -204,8 +204,8 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "G3",
-        "each refund has its lines in the ledger and, once processed, its credit note (of less only where others have"
-        " taken back the whole receipt); and the reverse",
+        # A note of less than the refund stands only where others have taken back the rest of the receipt.
+        "each refund has its lines in the ledger and, once processed, its credit note; and the reverse",
         """
         SELECT coalesce(r.reference, b.reference, n.refund_reference) AS reference, r.state, r.amount_minor,
                b.begun, b.gone, b.back, b.late, b.returned, n.total_minor AS credited
