@@ -27,7 +27,7 @@ class FromElsewhere(UserError):
 
 def register_admission(app: Flask) -> None:
     """Put all of it before the application."""
-    app.wsgi_app = _Forwarded(app.wsgi_app, app.config)  # type: ignore[method-assign]
+    app.wsgi_app = _Forwarded(app.wsgi_app, app.config)  # type: ignore[method-assign]  # Flask's own way
     app.register_error_handler(SecurityError, _wrong_host)
     app.before_request(_refuse_odd_methods)
     app.before_request(_refuse_plain_calls)

@@ -48,7 +48,7 @@ def worker() -> None:
     """Do the background work until stopped."""
     _refuse_other_currency()
     logs.configure(current_app.config)
-    background.run(current_app._get_current_object())  # type: ignore[attr-defined]
+    background.run(current_app._get_current_object())  # type: ignore[attr-defined]  # of the proxy that stands for it
 
 
 @catalogue.command("load")

@@ -44,7 +44,7 @@ def report_to(config: dict[str, Any]) -> None:
         max_request_body_size="never",
         max_breadcrumbs=0,
         auto_session_tracking=False,
-        before_send=without_values,  # type: ignore[arg-type]
+        before_send=without_values,  # type: ignore[arg-type]  # to us an event is any dictionary
         before_send_transaction=only_times,  # type: ignore[arg-type]
     )
 

@@ -18,4 +18,4 @@ def live() -> Response:
     return Response(ALIVE, mimetype="application/json")
 
 
-live.talisman_view_options = {"force_https": False}  # type: ignore[attr-defined]
+live.talisman_view_options = {"force_https": False}  # type: ignore[attr-defined]  # Talisman looks for it on the function

@@ -117,7 +117,7 @@ class _Outbound(HTTPConnection):
 
     def getresponse(self) -> Any:
         timed = partial(_TimedAnswer, until=monotonic() + float(self.timeout or 0))
-        self.response_class = timed  # type: ignore[assignment]
+        self.response_class = timed  # type: ignore[assignment]  # a class is expected, and it is only called
         return super().getresponse()
 
 

@@ -40,7 +40,7 @@ def registry() -> CollectorRegistry:
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         return _own
     everybody = CollectorRegistry()
-    MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # theirs has no types
     return everybody
 
 

@@ -19,7 +19,7 @@ _ABOUT = "namaskah.about"  # where a request's WSGI environment keeps what its l
 
 def register_request_log(app: Flask) -> None:
     """Put it around all that is there. Call it last: what is around it is not measured."""
-    app.wsgi_app = _Around(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = _Around(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way
     app.teardown_request(_note)
 
 

@@ -123,6 +123,7 @@ def _only_named(self: Job) -> Any:
 
 
 # The queue writes every job it begins, fails or ends into the log, arguments and all: letters, links and addresses.
+# It has no setting for that, so two of its methods are ours.
 Job.call_string = property(lambda job: f"{job.task_name}[{job.id}]")  # type: ignore[method-assign]
 Job.log_context = _only_named  # type: ignore[method-assign]
 

@@ -16,7 +16,7 @@ from sqlalchemy.sql import ColumnElement
 from namaskah import mail
 from namaskah.account import erasing
 from namaskah.account.models import DeletedAccount
-from namaskah.auth import audit
+from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
@@ -94,7 +94,7 @@ def delete(user: User, given_up_minor: int) -> None:
         _finish_open(user)
     with transaction():
         # Purchases take the same lock, so none can begin behind our back.
-        owner = _lock(user.id)
+        owner = account_locks.find_and_lock(user.id)
         if owner is None or owner.deleted_at is not None:
             return
         _require_free(owner)
@@ -124,7 +124,7 @@ def tombstones() -> list[Tombstone]:
 
 def _reapply_one(tombstone: Tombstone, actor: str) -> bool:
     with transaction():
-        owner = _lock(tombstone.user_id)
+        owner = account_locks.find_and_lock(tombstone.user_id)
         if owner is None or (tombstone.deleted_at is not None and owner.created_at > tombstone.deleted_at):
             return False
         was_there = owner.deleted_at is None
@@ -133,11 +133,6 @@ def _reapply_one(tombstone: Tombstone, actor: str) -> bool:
             _give_up(owner.id, ledger.balance(owner.id).available_minor, actor)
         _erase(owner, actor, tombstone.deleted_at)
     return was_there
-
-
-def _lock(user_id: int) -> User | None:
-    locked = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    return db.session.scalar(locked.execution_options(populate_existing=True))
 
 
 def _finish_open(user: User) -> None:

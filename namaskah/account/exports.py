@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from namaskah import live
 from namaskah.account import export_sheets
 from namaskah.account.models import DataExport
-from namaskah.auth import audit
+from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
@@ -39,7 +39,7 @@ def ask(user: User) -> DataExport:
     """Have the file made; while one is being made it is that one, however often it is asked for. Raises TooMany."""
     with transaction():
         # One at a time decides: a count needs a lock.
-        db.session.execute(select(User.id).where(User.id == user.id).with_for_update(key_share=True))
+        account_locks.lock(user.id)
         mine = select(DataExport).where(DataExport.user_id == user.id)
         making = db.session.scalar(mine.where(DataExport.state == "making"))
         if making is not None:

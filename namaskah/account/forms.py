@@ -11,7 +11,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import (  # type: ignore[attr-defined]
+from wtforms import (  # type: ignore[attr-defined]  # their types are older than SelectChoice
     BooleanField,
     Field,
     HiddenField,
@@ -80,7 +80,7 @@ def _at_most(count: int) -> Length:
     return Length(max=count, message=_l("Use at most %(max)d characters."))
 
 
-class PreferencesForm(FlaskForm):  # type: ignore[misc]
+class PreferencesForm(FlaskForm):
     name = StringField(_l("Name"), [_at_most(80)])
     language = SelectField(_l("Language"), choices=[SelectChoice(code, name) for code, name in LANGUAGES])
     timezone = SelectField(_l("Time zone"), choices=timezone_choices)
@@ -95,7 +95,7 @@ class PreferencesForm(FlaskForm):  # type: ignore[misc]
         field.data = one_line(field.data)
 
 
-class BillingForm(FlaskForm):  # type: ignore[misc]
+class BillingForm(FlaskForm):
     """What stands on receipts of the buyer. All of it may be empty, and all of it can be printed."""
 
     company = StringField(_l("Company"), [_at_most(120)])
@@ -129,7 +129,7 @@ def _make_printable(field: Field) -> None:
         )
 
 
-class DeleteForm(FlaskForm):  # type: ignore[misc]
+class DeleteForm(FlaskForm):
     """Everything asked before an account is deleted. `amount` is the balance the page showed, in minor units."""
 
     email = StringField(_l("Your e-mail address"))

@@ -37,7 +37,7 @@ def _plain(typed: str | None) -> str:
     return (typed or "").replace("\0", "").strip()  # which no text of the database holds
 
 
-class _AmountForm(FlaskForm):  # type: ignore[misc]
+class _AmountForm(FlaskForm):
     amount = StringField(_l("Amount"), [_WORDS])
     key = HiddenField(validators=[KEY], default=new_key)
 

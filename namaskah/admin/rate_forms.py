@@ -21,7 +21,7 @@ def _stripped(value: str | None) -> str:
     return (value or "").replace("\0", "").strip()
 
 
-class RateForm(FlaskForm):  # type: ignore[misc]
+class RateForm(FlaskForm):
     """After validation `rate_value` is the rate and `starts_at` when it begins, None for now; times are typed in the
     reader's zone."""
 

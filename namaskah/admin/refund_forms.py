@@ -13,7 +13,7 @@ from namaskah.wallet.forms import new_key
 WORDS = [Length(max=500)]
 
 
-class RefundForm(FlaskForm):  # type: ignore[misc]
+class RefundForm(FlaskForm):
     """After validation `amount_minor` goes back, `loss_minor` of it out of our own pocket."""
 
     amount = StringField(_l("Amount"), [InputRequired(_l("Write an amount like 2,500."))])
@@ -36,7 +36,7 @@ class RefundForm(FlaskForm):  # type: ignore[misc]
             raise ValidationError(_("Say why we pay what the wallet does not hold."))
 
 
-class AccountForm(FlaskForm):  # type: ignore[misc]
+class AccountForm(FlaskForm):
     """The customer's bank account. It is passed on to Paystack, and of it we keep the last four digits."""
 
     bank = StringField(_l("Bank"), [InputRequired(_l("Choose a bank.")), Length(max=10)])

@@ -19,7 +19,7 @@ MAX_BYTES = 1_000_000
 
 
 @blueprint.post("/webhooks/paystack")
-@csrf.exempt  # type: ignore[untyped-decorator]
+@csrf.exempt  # type: ignore[untyped-decorator]  # flask_wtf comes without types
 @limiter.exempt
 @signed
 def receive() -> ResponseReturnValue:

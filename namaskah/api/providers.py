@@ -17,7 +17,7 @@ MAX_BYTES = 65_536
 
 
 @blueprint.post("/webhooks/providers/<provider>")
-@csrf.exempt  # type: ignore[untyped-decorator]
+@csrf.exempt  # type: ignore[untyped-decorator]  # flask_wtf comes without types
 @limiter.exempt
 @signed
 def receive(provider: str) -> ResponseReturnValue:

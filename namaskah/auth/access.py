@@ -83,7 +83,7 @@ def _ruled(view: View, access: str, refusal: Callable[[], Response | None]) -> V
         refused = refusal()
         return view(*args, **kwargs) if refused is None else refused
 
-    ruled.access = access  # type: ignore[attr-defined]
+    ruled.access = access  # type: ignore[attr-defined]  # the rule, for the guard test and the pages
     return cast(View, ruled)
 
 

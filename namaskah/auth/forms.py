@@ -11,7 +11,7 @@ from wtforms.validators import DataRequired, Length, ValidationError
 from namaskah.auth import accounts, password_rule, passwords
 
 
-class RegisterForm(FlaskForm):  # type: ignore[misc]
+class RegisterForm(FlaskForm):
     """After validation `email.data` is the address as we keep it, and `timezone.data` is a known zone or empty."""
 
     email = StringField(_l("E-mail"), [DataRequired(_l("Type your e-mail address."))])
@@ -37,7 +37,7 @@ class RegisterForm(FlaskForm):  # type: ignore[misc]
             field.data = ""
 
 
-class LoginForm(FlaskForm):  # type: ignore[misc]
+class LoginForm(FlaskForm):
     """Shape only: whether address and password belong together is the view's question."""
 
     email = StringField(
@@ -49,7 +49,7 @@ class LoginForm(FlaskForm):  # type: ignore[misc]
     )
 
 
-class ConfirmForm(FlaskForm):  # type: ignore[misc]
+class ConfirmForm(FlaskForm):
     password = PasswordField(
         _l("Password"),
         [DataRequired(_l("Type your password.")), Length(max=passwords.MAX_LENGTH, message=_l("That is too long."))],

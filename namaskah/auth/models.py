@@ -26,7 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from namaskah.db import Base
 
 
-class User(UserMixin, Base):  # type: ignore[misc]
+class User(UserMixin, Base):
     __tablename__ = "users"
     __allow_unmapped__ = True
     __table_args__ = (

@@ -13,7 +13,7 @@ from namaskah.auth import accounts, password_rule, passwords
 TOO_LONG = _l("That is too long.")
 
 
-class AddressForm(FlaskForm):  # type: ignore[misc]
+class AddressForm(FlaskForm):
     """After validation `email.data` is the address as we keep it."""
 
     email = StringField(_l("E-mail"), [DataRequired(_l("Type your e-mail address."))])
@@ -40,7 +40,7 @@ class NewAddressForm(AddressForm):
             raise ValidationError(_("This is the address your account has already."))
 
 
-class NewPasswordForm(FlaskForm):  # type: ignore[misc]
+class NewPasswordForm(FlaskForm):
     """A new password for the account with this address."""
 
     password = PasswordField(_l("New password"), [DataRequired(_l("Choose a password."))])

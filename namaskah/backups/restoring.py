@@ -4,7 +4,7 @@ A drill does exactly the same and throws it away, so what is practised every nig
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -156,11 +156,11 @@ def _close_own_run(name: str) -> None:
 class _Telling(Measured):
     """Encrypted bytes on their way in."""
 
-    def __init__(self, source: sealing.Measured, tell: object) -> None:
+    def __init__(self, source: sealing.Measured, tell: Callable[[int], None]) -> None:
         super().__init__(source)
         self._tell = tell
 
     def read(self, size: int = -1) -> bytes:
         chunk = super().read(size)
-        self._tell(self.size)  # type: ignore[operator]
+        self._tell(self.size)
         return chunk

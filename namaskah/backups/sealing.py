@@ -119,8 +119,8 @@ class _Out:
         return len(data)
 
     def flush(self) -> None:
-        with suppress(AttributeError):
-            self._target.flush()  # type: ignore[attr-defined]
+        if flush := getattr(self._target, "flush", None):
+            flush()
 
 
 def _named(error: Exception, name: str) -> BackupError:

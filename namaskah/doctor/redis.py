@@ -20,7 +20,7 @@ def look(values: dict[str, Any]) -> list[Finding]:
             started = monotonic()
             client.ping()
             seconds = monotonic() - started
-            about: dict[str, Any] = client.info()  # type: ignore[assignment]
+            about: dict[str, Any] = client.info()  # type: ignore[assignment]  # typed for asyncio too
             return [_version(about), _speed(seconds), _persistence(client, about), _eviction(about), _health(about)]
     except (RedisError, OSError) as error:
         mend = "Check REDIS_URL, that it runs and lets this host in. Until then pushes wait and limits are weak."
@@ -46,7 +46,7 @@ def _persistence(client: Redis, about: dict[str, Any]) -> Finding:
     if about.get("aof_enabled"):
         return ok("redis persistence", "keeps a journal")
     try:
-        snapshots = str(client.config_get("save").get("save", ""))  # type: ignore[union-attr]
+        snapshots = str(client.config_get("save").get("save", ""))  # type: ignore[union-attr]  # likewise
     except RedisError:
         mend = "See your host's page; a journal (appendonly yes) is best."
         return warning("redis persistence", "keeps no journal, and does not tell of snapshots", mend)

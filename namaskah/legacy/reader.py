@@ -101,7 +101,7 @@ def _columns(source: sqlite3.Connection, table: str) -> set[str]:
 
 def _rows(source: sqlite3.Connection, table: str, owner: str) -> list[Row]:
     """In the order they were written. SQLite's own number of a row stands in for an id that is missing."""
-    query = f"SELECT rowid AS _place, * FROM {_quoted(table)} ORDER BY rowid"  # noqa: S608
+    query = f"SELECT rowid AS _place, * FROM {_quoted(table)} ORDER BY rowid"  # noqa: S608 (quoted)
     found = [dict(row) for row in source.execute(query)]
     for row in found:
         row["id"] = values.key(row.get("id")) or f"row:{row['_place']}"
@@ -110,7 +110,7 @@ def _rows(source: sqlite3.Connection, table: str, owner: str) -> list[Row]:
 
 
 def _count(source: sqlite3.Connection, table: str) -> int:
-    [count] = source.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()  # noqa: S608
+    [count] = source.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()  # noqa: S608 (quoted)
     return int(count)
 
 

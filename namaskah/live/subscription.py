@@ -47,7 +47,7 @@ def _run(url: str) -> None:
     while True:
         try:
             with closing(_client(url)) as client, closing(PubSub(client.connection_pool)) as subscription:
-                subscription.psubscribe(f"{CHANNEL}*")  # type: ignore[no-untyped-call]
+                subscription.psubscribe(f"{CHANNEL}*")  # type: ignore[no-untyped-call]  # theirs has no types
                 subscription.get_message(timeout=HEARTBEAT_SECONDS)
                 pause = FIRST_PAUSE_SECONDS
                 # What happened while nobody listened.

@@ -74,7 +74,7 @@ def socket(ws: Server) -> None:
             _log.debug("a page went away")
 
 
-socket.access = "customer"  # type: ignore[attr-defined]
+socket.access = "customer"  # type: ignore[attr-defined]  # as access._ruled() does
 sock.route("/live", bp=blueprint, endpoint="socket")(socket)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from namaskah import live
+from namaskah.auth import account_locks
 from namaskah.auth.models import User
 from namaskah.db import database_time, db, transaction, violated
 from namaskah.errors import UserError
@@ -162,11 +163,8 @@ def _open(
     )
     try:
         with transaction():
-            # One purchase of a customer at a time: the limits below are counted, and a count needs a lock. (Not FOR
-            # UPDATE: a top-up that opens the first account refers to this row, and would wait for us while we wait
-            # for its account.)
-            locked = select(User).where(User.id == user.id).with_for_update(key_share=True)
-            buyer = db.session.scalars(locked.execution_options(populate_existing=True)).one()
+            # One purchase of a customer at a time: the limits below are counted, and a count needs a lock.
+            buyer = account_locks.lock(user.id)
             if find_by_key(user.id, key):
                 return None
             _check_limits(buyer)

@@ -15,7 +15,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
           FROM ledger_accounts l
           LEFT JOIN activations a ON a.user_id = l.user_id AND a.{one_of("state", HOLDING)}
          WHERE l.kind = 'user_held' GROUP BY l.id HAVING l.balance <> coalesce(sum(a.price_minor), 0)
-        """,  # noqa: S608
+        """,  # noqa: S608 (words of ours)
     ),
     (
         "I7",
@@ -25,7 +25,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
          WHERE NOT EXISTS {_HELD}
             OR EXISTS {_CAPTURED} <> (a.{one_of("state", CAPTURED)})
             OR EXISTS {_RELEASED} <> (a.{one_of("state", RELEASED)})
-        """,  # noqa: S608
+        """,  # noqa: S608 (words of ours)
     ),
     (
         "I11",
@@ -43,6 +43,6 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
         SELECT a.id, a.state, a.expires_at FROM activations a
          WHERE a.{one_of("state", OPEN)}
            AND coalesce(a.expires_at, a.attempt_at) < now() - interval '10 minutes'
-        """,  # noqa: S608
+        """,  # noqa: S608 (words of ours)
     ),
 )

@@ -5,7 +5,7 @@ from wtforms import IntegerField, StringField
 from wtforms.validators import InputRequired, NumberRange, Regexp
 
 
-class BuyForm(FlaskForm):  # type: ignore[misc]
+class BuyForm(FlaskForm):
     """`max_price_minor` is the price the button showed, `key` makes a double click one purchase. A chosen operator
     comes as "name@price", because its price differs from the country's."""
 

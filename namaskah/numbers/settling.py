@@ -11,6 +11,7 @@ from flask import current_app
 from sqlalchemy import func, select, update
 
 from namaskah import live
+from namaskah.claims import claim_due
 from namaskah.db import database_time, db, transaction
 from namaskah.numbers import activations, closing, messages, registry, strays
 from namaskah.numbers.models import OPEN, Activation, Provider, StrayOrder
@@ -38,23 +39,11 @@ _being_asked: Counter[str] = Counter()
 def advance_due() -> int:
     """Take one activation that is due a step further, whatever it waits for; returns how many were taken (0 or 1)."""
     busy = [name for name, threads in _being_asked.items() if threads > 0]
-    due = (
-        select(Activation.id)
-        .where(Activation.due_at <= func.now(), Activation.state.in_(OPEN))
-        .order_by(Activation.provider_name.in_(busy), Activation.due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    with transaction():
-        taken = db.session.scalar(
-            update(Activation)
-            .where(Activation.id == due.scalar_subquery())
-            .values(due_at=func.now() + TURN)
-            .returning(Activation.id)
-        )
+    asked_last = (Activation.provider_name.in_(busy),)
+    taken = claim_due(Activation.due_at, TURN, Activation, Activation.state.in_(OPEN), first=asked_last)
     if taken is None:
         return 0
-    _advance(db.session.get_one(Activation, taken, populate_existing=True))
+    _advance(taken)
     return 1
 
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, update
 from sqlalchemy.orm import InstrumentedAttribute
 
+from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, transaction
 from namaskah.numbers import pacing, registry
 from namaskah.numbers.models import Provider
@@ -20,21 +21,7 @@ def take_turn(column: InstrumentedAttribute[datetime], every: timedelta, *also: 
 
     A worker that is killed during its turn loses just that turn.
     """
-    mine = (
-        select(Provider.name)
-        .where(column <= func.now(), Provider.name.in_(registry.names()), *also)
-        .order_by(column)
-        .limit(1)
-        # Not FOR UPDATE: rows that only refer to the provider (a purchase being written) must not cost it its turn.
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    with transaction():
-        return db.session.scalar(
-            update(Provider)
-            .where(Provider.name == mine.scalar_subquery())
-            .values({column: func.now() + every})
-            .returning(Provider.name)
-        )
+    return claim_due(column, every, Provider.name, Provider.name.in_(registry.names()), *also)
 
 
 def next_turn(column: InstrumentedAttribute[datetime], name: str, after: timedelta) -> None:

@@ -116,7 +116,7 @@ class _Printer:
     def file(self) -> bytes:
         subset: Any = import_module("fpdf.fonts").SubsetMap
         for font in self.pdf.fonts.values():
-            for glyph, _number in font.subset.items():  # type: ignore[union-attr]
+            for glyph, _number in font.subset.items():  # type: ignore[union-attr]  # those of ours have one
                 # Of a letter drawn as several shapes the first is the letter. Of a shape that is said to be no letter
                 # readers copy rubbish.
                 if glyph is not None and glyph.unicode == ():

@@ -124,7 +124,7 @@ class Faults:
         """The fault that strikes this request, counted as used."""
         with self._lock:
             for fault in self._faults:
-                if fault.fits(provider, operation) and random.random() < fault.probability:  # noqa: S311
+                if fault.fits(provider, operation) and random.random() < fault.probability:  # noqa: S311 (no secret)
                     if fault.times:
                         fault.left -= 1
                         self._faults = [f for f in self._faults if not f.times or f.left > 0]

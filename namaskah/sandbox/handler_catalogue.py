@@ -99,9 +99,10 @@ def _top(call: Call, service: str) -> dict[str, Any]:
     rows = []
     for (country, _), offers in _by_country_and_service(call, None, service).items():
         cost, count = offers[0].cost_micros, _stock(call.account, offers)
-        row = {"country": int(country), "count": count, "price": money(cost), "retail_price": money(cost * 6 // 5)}
+        prices = {"price": money(cost), "retail_price": money(cost * 6 // 5)}
+        row: dict[str, Any] = {"country": int(country), "count": count, **prices}
         if call.get("freePrice") in ("1", "true"):
-            row["freePriceMap"] = _tiers(offers[0], count)  # type: ignore[assignment]
+            row["freePriceMap"] = _tiers(offers[0], count)
         rows.append(row)
     rows.sort(key=lambda row: -row["count"])
     return {str(rank): row for rank, row in enumerate(rows)}

@@ -52,7 +52,7 @@ class Mailbox:
         self._mails = journal.all("mail")
         self._last_id = max((mail["id"] for mail in self._mails), default=0)
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  aiosmtpd's name
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's name)
         """Called by the SMTP listener for every mail."""
         self.keep(parse(envelope.content, envelope.mail_from or "", list(envelope.rcpt_tos)))
         return "250 Message accepted for delivery"

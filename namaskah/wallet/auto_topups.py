@@ -17,7 +17,7 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from namaskah.auth import audit, policies
+from namaskah.auth import account_locks, audit, policies
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
@@ -105,7 +105,7 @@ def _under_way(user_id: int) -> TopUp | None:
 def _begin(user_id: int) -> str | None:
     """The reference of a new top-up that is to be charged; None when something stands in its way, which is noted."""
     with transaction():
-        user = card_charges.lock_payer(user_id)
+        user = account_locks.lock(user_id)
         locked = select(AutoTopUp).where(AutoTopUp.user_id == user_id, AutoTopUp.is_on).with_for_update()
         wish = db.session.scalar(locked.execution_options(populate_existing=True))
         # First whether one is under way, then the balance: one that has ended since is in the balance by now.

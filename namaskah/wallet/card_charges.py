@@ -4,11 +4,10 @@ every top-up. An answer that is not clear is settled by verify; the same referen
 import logging
 
 from flask_babel import gettext as _
-from sqlalchemy import select
 
-from namaskah.auth import encryption
+from namaskah.auth import account_locks, encryption
 from namaskah.auth.models import User
-from namaskah.db import db, leave_database, transaction
+from namaskah.db import leave_database, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import cards, topups
 from namaskah.wallet.auto_wishes import CARD_REFUSED, NOT_OPENED
@@ -41,7 +40,8 @@ def pay(user: User, card_id: int, amount_minor: int, key: str) -> TopUp:
     if cards.is_expired(card):
         raise UserError(_("This card has expired. Nothing was charged; pay with another one."), status=422)
     with transaction():
-        if not lock_payer(user_id).is_active:
+        # A deletion takes the same lock: no charge begins behind its back.
+        if not account_locks.lock(user_id).is_active:
             raise UserError(_("Your account is closed. Nothing was charged."), status=403)
         top_up, is_ours = topups.record(user_id, amount_minor, key, origin="card", card_id=card.id)
     if not is_ours:
@@ -86,13 +86,6 @@ def charge(reference: str) -> TopUp:
             return topups.ask_cardholder(reference, address)
         break
     return _settled(reference)
-
-
-def lock_payer(user_id: int) -> User:
-    """The account, locked until the transaction ends: a deletion takes the same lock, so no charge begins behind its
-    back."""
-    locked = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    return db.session.scalars(locked.execution_options(populate_existing=True)).one()
 
 
 def _settled(reference: str) -> TopUp:

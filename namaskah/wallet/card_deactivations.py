@@ -3,9 +3,10 @@
 import logging
 
 from flask import current_app
-from sqlalchemy import Interval, delete, func, literal_column, select, update
+from sqlalchemy import Interval, delete, literal_column
 
 from namaskah.auth import encryption
+from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, transaction
 from namaskah.wallet import card_charges
 from namaskah.wallet.card_models import CardDeactivation
@@ -23,7 +24,7 @@ def deactivate_due(limit: int = 20) -> int:
     if not current_app.config["PAYSTACK_SECRET_KEY"]:
         return 0
     for done in range(limit):
-        claimed = _claim_due()
+        claimed = claim_due(CardDeactivation.due_at, NEXT_GAP, CardDeactivation)
         if claimed is None:
             return done
         try:
@@ -38,22 +39,3 @@ def deactivate_due(limit: int = 20) -> int:
         with transaction():
             db.session.execute(delete(CardDeactivation).where(CardDeactivation.id == claimed.id))
     return limit
-
-
-def _claim_due() -> CardDeactivation | None:
-    due = (
-        select(CardDeactivation.id)
-        .where(CardDeactivation.due_at <= func.now())
-        .order_by(CardDeactivation.due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    with transaction():
-        return db.session.scalar(
-            update(CardDeactivation)
-            .where(CardDeactivation.id == due)
-            .values(due_at=func.now() + NEXT_GAP)
-            .returning(CardDeactivation)
-            .execution_options(synchronize_session=False)
-        )

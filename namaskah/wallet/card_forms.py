@@ -20,7 +20,7 @@ def plain(amount_minor: int) -> str:
     return f"{whole}.{part:0{digits}d}" if part else str(whole)
 
 
-class AutoTopUpForm(FlaskForm):  # type: ignore[misc]
+class AutoTopUpForm(FlaskForm):
     """Below which balance, by how much, at most how much a day, with which card. After validation `below_minor`,
     `amount_minor`, `day_limit_minor` and `card_id` are what was chosen."""
 
@@ -70,7 +70,7 @@ class AutoTopUpForm(FlaskForm):  # type: ignore[misc]
         self.card_id = field.data
 
 
-class LowBalanceForm(FlaskForm):  # type: ignore[misc]
+class LowBalanceForm(FlaskForm):
     """After validation `below_minor` is the threshold; None for an empty field: no letter."""
 
     low = StringField(_l("Write to me when I can spend less than"))

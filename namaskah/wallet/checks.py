@@ -204,6 +204,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "G3",
+        # A note of less than the refund stands only where others have taken back the rest of the receipt.
         "each refund has its lines in the ledger and, once processed, its credit note; and the reverse",
         """
         SELECT coalesce(r.reference, b.reference, n.refund_reference) AS reference, r.state, r.amount_minor,
@@ -226,7 +227,12 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
             ON n.refund_reference = coalesce(r.reference, b.reference)
          WHERE r.id IS NULL OR b.begun IS DISTINCT FROM r.amount_minor
             OR CASE WHEN r.state = 'processed' THEN
-                         (coalesce(b.gone, b.late), n.total_minor) IS DISTINCT FROM (r.amount_minor, r.amount_minor)
+                         coalesce(b.gone, b.late) IS DISTINCT FROM r.amount_minor
+                         OR n.total_minor IS DISTINCT FROM r.amount_minor AND (
+                            n.total_minor > r.amount_minor
+                            OR (SELECT paid_minor FROM top_ups WHERE id = r.top_up_id) IS DISTINCT FROM
+                               (SELECT sum(total_minor) FROM invoices
+                                 WHERE top_up_id = r.top_up_id AND kind = 'credit_note'))
                          OR (b.late IS NULL) <> (b.back IS NULL) OR (b.gone IS NULL) <> (b.back IS NOT NULL)
                          OR b.returned <> r.amount_minor OR b.returned IS NOT NULL AND r.returned_at IS NULL
                     WHEN r.state IN ('failed', 'cancelled') THEN

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import joinedload
 
 from namaskah import live
-from namaskah.auth import audit
+from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction
 from namaskah.errors import UserError
@@ -81,13 +81,6 @@ def require_none(user_id: int) -> None:
         )
 
 
-def lock_owner(user_id: int) -> User:
-    """The customer's row, ours until the transaction ends: one purchase, dispute or payment of a debt at a time."""
-    require_transaction()
-    locked = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    return db.session.scalars(locked.execution_options(populate_existing=True)).one()
-
-
 def pay(user_id: int) -> int:
     """Pay what is owed, oldest first, as far as there is money to spend; gives how much that was, in minor units. Needs
     the open transaction that has locked the customer."""
@@ -123,7 +116,7 @@ def collect_due(limit: int = 50) -> int:
     done = 0
     for user_id in owing:
         with transaction():
-            lock_owner(user_id)
+            account_locks.lock(user_id)
             if pay(user_id):
                 live.publish_on_commit(user_id, "wallet")
                 done += 1
@@ -140,7 +133,7 @@ def write_off(dispute_id: int, reason: str, operator: User) -> Dispute:
     who = f"user:{operator.id}"
     with transaction():
         user_id = db.session.scalars(select(Dispute.user_id).filter_by(id=dispute_id)).one()
-        lock_owner(user_id)
+        account_locks.lock(user_id)
         dispute = lock_dispute(dispute_id)
         amount = dispute.owed_minor
         if dispute.outcome != "lost" or amount <= 0:

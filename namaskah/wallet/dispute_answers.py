@@ -7,12 +7,14 @@ lost on the way is seen there and not given twice.
 
 import hashlib
 import logging
+from datetime import timedelta
 
 from flask_babel import gettext as _
 from sqlalchemy import func, select, update
 
-from namaskah.auth import audit
+from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
+from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import debts, disputes
@@ -24,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_REASON = 1000
 # Longer than all calls of one try together.
-NEXT_TRY = func.make_interval(0, 0, 0, 0, 0, 2)
+NEXT_TRY = timedelta(minutes=2)
 NO_PHONE = "not collected"
 
 
@@ -40,7 +42,7 @@ def answer(dispute_id: int, what: str, reason: str, paper: bytes, operator: User
     who = f"user:{operator.id}"
     with transaction():
         found = db.session.get_one(Dispute, dispute_id)
-        debts.lock_owner(found.user_id)
+        account_locks.lock(found.user_id)
         dispute = debts.lock_dispute(dispute_id)
         if dispute.answer is not None or dispute.state != disputes.AWAITS_US:
             raise UserError(
@@ -61,7 +63,7 @@ def answer(dispute_id: int, what: str, reason: str, paper: bytes, operator: User
 def send_due(limit: int = 5) -> int:
     """Worker: send answers that are due; gives how many tries were made. Stops when the gateway is away."""
     for done in range(limit):
-        dispute_id = _claim_due()
+        dispute_id = claim_due(Dispute.answer_due_at, NEXT_TRY, Dispute.id)
         if dispute_id is None:
             return done
         try:
@@ -146,22 +148,3 @@ def _give_up(dispute_id: int, refusal: str) -> None:
         dispute = debts.lock_dispute(dispute_id)
         dispute.forget_answer()
         dispute.answer_problem = refusal
-
-
-def _claim_due() -> int | None:
-    due = (
-        select(Dispute.id)
-        .where(Dispute.answer_due_at <= func.now())
-        .order_by(Dispute.answer_due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    with transaction():
-        return db.session.scalar(
-            update(Dispute)
-            .where(Dispute.id == due)
-            .values(answer_due_at=func.now() + NEXT_TRY)
-            .returning(Dispute.id)
-            .execution_options(synchronize_session=False)
-        )

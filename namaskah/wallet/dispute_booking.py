@@ -13,15 +13,8 @@ from namaskah.wallet.ledger import Account
 
 def set_aside(dispute: Dispute) -> None:
     """Opened: take `amount_minor` from what can be spent, as far as it is there; the rest becomes a debt."""
-    taken = min(debts.spendable_minor(dispute.user_id), dispute.amount_minor)
-    dispute.debt_minor = dispute.amount_minor - taken
-    _post(
-        "dispute_open",
-        dispute,
-        user_available=-taken,
-        user_disputed=dispute.amount_minor,
-        user_debt=-dispute.debt_minor,
-    )
+    dispute.debt_minor = 0
+    _take(dispute, dispute.amount_minor)
 
 
 def give_back(dispute: Dispute, note: str = "") -> None:
@@ -46,6 +39,15 @@ def book_out(dispute: Dispute) -> None:
     _post("dispute_lost", dispute, user_disputed=-dispute.amount_minor, gateway_clearing=dispute.amount_minor)
 
 
+def book_more(dispute: Dispute, amount_minor: int) -> None:
+    """Lost, and this much in all, more than was booked: the rest is taken like the first part, and goes out at once."""
+    more = amount_minor - dispute.amount_minor
+    dispute.round += 1
+    dispute.amount_minor = amount_minor
+    _take(dispute, more)
+    _post("dispute_lost", dispute, user_disputed=-more, gateway_clearing=more)
+
+
 def take_up_again(dispute: Dispute) -> None:
     """The bank has taken it up again: after a win it begins anew, with nothing booked; after a loss the gateway holds
     what it had taken, and the debt goes on. Our answer was to the round before; this one wants another."""
@@ -60,6 +62,13 @@ def take_up_again(dispute: Dispute) -> None:
         _post("dispute_open", dispute, user_disputed=dispute.amount_minor, gateway_clearing=-dispute.amount_minor)
     elif not was_lost:
         dispute.amount_minor = dispute.debt_minor = dispute.debt_paid_minor = dispute.written_off_minor = 0
+
+
+def _take(dispute: Dispute, amount_minor: int) -> None:
+    taken = min(debts.spendable_minor(dispute.user_id), amount_minor)
+    dispute.debt_minor += amount_minor - taken
+    lines = {"user_available": -taken, "user_disputed": amount_minor, "user_debt": taken - amount_minor}
+    _post("dispute_open", dispute, **lines)
 
 
 def _post(kind: str, dispute: Dispute, note: str = "", /, **minor: int) -> None:

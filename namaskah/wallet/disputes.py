@@ -17,11 +17,13 @@ from flask import current_app
 from sqlalchemy import Interval, func, literal_column, select, update
 
 from namaskah import live
+from namaskah.auth import account_locks
+from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.wallet import debts, dispute_letters, invoices, refund_reading, topups
-from namaskah.wallet.dispute_booking import book_out, give_back, set_aside, take_up_again
+from namaskah.wallet.dispute_booking import book_more, book_out, give_back, set_aside, take_up_again
 from namaskah.wallet.dispute_models import DISPUTE_STATES, Dispute
-from namaskah.wallet.models import TopUp
+from namaskah.wallet.models import Invoice, TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused, SubjectUnknown
 from namaskah.wallet.paystack_disputes import DisputeDesk, ToldDispute
 
@@ -62,7 +64,7 @@ def refresh(gateway_id: str) -> Dispute:
         top_up = db.session.scalars(
             select(TopUp).filter_by(id=top_up.id).with_for_update().execution_options(populate_existing=True)
         ).one()
-        debts.lock_owner(top_up.user_id)
+        account_locks.lock(top_up.user_id)
         dispute = _find_or_begin(told, top_up)
         if not _is_older(told, dispute):
             _follow(dispute, told, top_up)
@@ -76,7 +78,7 @@ def sweep_due(limit: int = 20) -> int:
     if not current_app.config["PAYSTACK_SECRET_KEY"]:
         return 0
     for done in range(limit):
-        gateway_id = _claim_due()
+        gateway_id = claim_due(Dispute.check_at, NEXT_GAP, Dispute.gateway_id, tries=Dispute.tries + 1)
         if gateway_id is None or not _refreshed(gateway_id):
             return done
     return limit
@@ -102,6 +104,19 @@ def find_open() -> int:
             if not has_more:
                 break
     return 0
+
+
+def look_again(top_up_id: int) -> None:
+    """Something of this payment has come to nothing, a refund or another dispute: what its bank claims and was not
+    booked for its sake is booked with the next sweep, also of what was lost. Needs an open transaction."""
+    require_transaction()
+    short = Dispute.outcome.is_distinct_from("won") & (Dispute.amount_minor < Dispute.claimed_minor)
+    db.session.execute(
+        update(Dispute)
+        .where(Dispute.top_up_id == top_up_id, short)
+        .values(check_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def was_taken_back(top_up: TopUp) -> bool:
@@ -182,6 +197,10 @@ def _follow(dispute: Dispute, told: ToldDispute, top_up: TopUp) -> None:
         _keep_open(dispute, told, wanted, now, is_new)
     elif outcome is not None and outcome != dispute.outcome:
         _end(dispute, outcome, wanted, top_up, now)
+    elif outcome == "lost" and wanted > dispute.amount_minor:
+        _lose_more(dispute, wanted, top_up)
+    if not dispute.is_open:
+        dispute.check_at = None
     dispute.claimed_minor = max(told.amount_minor or dispute.claimed_minor, dispute.amount_minor)
     _note_answer(dispute, told, now)
     db.session.flush()
@@ -218,9 +237,17 @@ def _end(dispute: Dispute, outcome: str, wanted: int, top_up: TopUp, now: dateti
     if outcome == "won":
         give_back(dispute)
         debts.pay(dispute.user_id)  # of other disputes
+        look_again(dispute.top_up_id)
     elif dispute.amount_minor:
         book_out(dispute)
         _issue_credit_note(dispute, top_up)
+    dispute_letters.tell_ended(dispute)
+
+
+def _lose_more(dispute: Dispute, wanted: int, top_up: TopUp) -> None:
+    """What was on its way back to the payer otherwise has come to nothing, and the bank had taken it all the same."""
+    book_more(dispute, wanted)
+    _issue_credit_note(dispute, top_up)
     dispute_letters.tell_ended(dispute)
 
 
@@ -235,7 +262,7 @@ def _bookable(dispute: Dispute, told: ToldDispute, top_up: TopUp) -> int:
         )
     )
     claimed = told.amount_minor or dispute.claimed_minor
-    refunded = refund_reading.room_of(top_up).refunded_minor
+    refunded = refund_reading.gone_minor(refund_reading.of_top_up(top_up))
     return max(0, min(claimed, (top_up.paid_minor or 0) - int(others or 0) - refunded))
 
 
@@ -264,27 +291,11 @@ def _note_answer(dispute: Dispute, told: ToldDispute, now: datetime) -> None:
 
 
 def _issue_credit_note(dispute: Dispute, top_up: TopUp) -> None:
-    """The payer has the money back, so the receipt no longer says what was paid; what was spent of it stays owed."""
-    amount = min(dispute.amount_minor, invoices.creditable_minor(top_up))
-    if amount:
+    """The payer has the money back, so the receipt no longer says what was paid; what was spent of it stays owed. What
+    an earlier round of the same dispute took off the receipt is off it already."""
+    rounds = Invoice.refund_reference.startswith(f"dispute:{dispute.gateway_id}.", autoescape=True)
+    noted = select(func.coalesce(func.sum(Invoice.total_minor), 0)).where(Invoice.top_up_id == top_up.id, rounds)
+    rest = dispute.amount_minor - int(db.session.scalar(noted) or 0)
+    amount = min(rest, invoices.creditable_minor(top_up))
+    if amount > 0:
         invoices.credit_note(top_up, dispute.reference, amount)
-
-
-def _claim_due() -> str | None:
-    """Take one dispute that is due and move its next time on, so that no other worker asks about it meanwhile."""
-    due = (
-        select(Dispute.id)
-        .where(Dispute.check_at <= func.now())
-        .order_by(Dispute.check_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    with transaction():
-        return db.session.scalar(
-            update(Dispute)
-            .where(Dispute.id == due)
-            .values(check_at=func.now() + NEXT_GAP, tries=Dispute.tries + 1)
-            .returning(Dispute.gateway_id)
-            .execution_options(synchronize_session=False)
-        )

@@ -20,7 +20,7 @@ def new_key() -> str:
     return secrets.token_urlsafe(24)
 
 
-class TopUpForm(FlaskForm):  # type: ignore[misc]
+class TopUpForm(FlaskForm):
     """A preset (minor units) or an amount as people write it, which counts when both come.
 
     After validation `amount_minor` is the amount. Messages leave the limits out: the page has them beside the field.
@@ -107,7 +107,7 @@ def _currency() -> str:
     return str(current_app.config["WALLET_CURRENCY"])
 
 
-class VoucherForm(FlaskForm):  # type: ignore[misc]
+class VoucherForm(FlaskForm):
     """A gift code as people type it: small letters, dashes and spaces do no harm."""
 
     code = StringField(

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import live, mail
-from namaskah.auth import accounts, audit
+from namaskah.auth import account_locks, accounts, audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction
 from namaskah.errors import UserError
@@ -49,8 +49,7 @@ def grant(
     """
     require_transaction()
     # The lock that deleting an account takes: no gift comes in behind its back.
-    locked = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    owner = db.session.scalar(locked.execution_options(populate_existing=True))
+    owner = account_locks.find_and_lock(user_id)
     if owner is None or owner.deleted_at is not None:
         raise NotGiven(_("There is no such customer. Nothing was given."))
     made: PromoGrant | None = db.session.scalar(
@@ -77,7 +76,8 @@ def grant(
 def give(email: str, amount_minor: int, days: int, reason: str, key: str, actor: str) -> PromoGrant:
     """The operator gives one customer credit for so many days; with the same `key` again it is the same gift.
 
-    Raises NotGiven for an unknown address, no reason, an amount above the largest top-up, or too long a time.
+    Raises NotGiven for an unknown address, no reason, an amount above the largest top-up, too long a time, or a key
+    that came with another customer or amount.
     """
     owner = accounts.find_by_email(email.strip())
     if owner is None:
@@ -94,7 +94,12 @@ def give(email: str, amount_minor: int, days: int, reason: str, key: str, actor:
         made = grant(owner.id, "operator", reference, amount_minor, expires_at, actor=actor, note=reason.strip()[:200])
         if made is not None:
             audit.record("gift_given", owner.id, actor, grant=made.id, amount_minor=amount_minor, days=days)
-    return made or db.session.scalars(select(PromoGrant).where(PromoGrant.reference == reference)).one()
+    made = made or db.session.scalars(select(PromoGrant).where(PromoGrant.reference == reference)).one()
+    if (made.user_id, made.amount_minor) != (owner.id, amount_minor):
+        raise NotGiven(
+            _("This form was sent before, for another customer or amount, and that was given. Nothing was given now.")
+        )
+    return made
 
 
 def gifts(user_id: int) -> list[PromoGrant]:

@@ -42,7 +42,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
           LEFT JOIN ({_IN_ACCOUNT}) AS g ON g.transaction_id = t.id
          WHERE t.id IS NULL
             OR coalesce(g.amount, 0) <> coalesce(p.taken, 0) * CASE t.kind WHEN 'hold' THEN -1 ELSE 1 END
-        """,  # noqa: S608
+        """,  # noqa: S608 (words of ours)
     ),
     (
         "P4",
@@ -58,7 +58,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
                       WHERE t.kind IN ('promo_granted', 'promo_expired') GROUP BY 1) AS t ON t.grant_id = g.id
          WHERE (g.given, g.expired_minor) IS DISTINCT FROM (coalesce(t.given, 0), coalesce(t.expired, 0))
             OR t.user_id <> g.user_id
-        """,  # noqa: S608
+        """,  # noqa: S608 (words of ours)
     ),
     (
         "P5",

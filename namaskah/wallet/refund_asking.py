@@ -11,9 +11,10 @@ from datetime import timedelta
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import Interval, func, literal_column, select, update
+from sqlalchemy import Interval, func, literal_column, select
 
-from namaskah.db import db, leave_database, transaction
+from namaskah.claims import claim_due
+from namaskah.db import db, leave_database
 from namaskah.errors import UserError
 from namaskah.wallet import refund_reading, refunds
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -67,7 +68,7 @@ def sweep_due(limit: int = 20) -> int:
     if not current_app.config["PAYSTACK_SECRET_KEY"]:
         return 0
     for done in range(limit):
-        reference = _claim_due()
+        reference = claim_due(GatewayRefund.check_at, NEXT_GAP, GatewayRefund.reference)
         if reference is None:
             return done
         try:
@@ -187,23 +188,3 @@ def _strangers(refund: GatewayRefund, rows: list[Refund]) -> bool:
         and row.id not in known
         for row in rows
     )
-
-
-def _claim_due() -> str | None:
-    """Take one refund that is due and move its next time on, so that no other worker asks about it meanwhile."""
-    due = (
-        select(GatewayRefund.id)
-        .where(GatewayRefund.check_at <= func.now())
-        .order_by(GatewayRefund.check_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    with transaction():
-        return db.session.scalar(
-            update(GatewayRefund)
-            .where(GatewayRefund.id == due)
-            .values(check_at=func.now() + NEXT_GAP)
-            .returning(GatewayRefund.reference)
-            .execution_options(synchronize_session=False)
-        )

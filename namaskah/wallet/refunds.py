@@ -12,7 +12,8 @@ From the beginning to the end the money stands in `user_refunding`, whatever the
 A closed refund stays closed. Should the gateway say the opposite later, the row remembers since when
 (`contradicted_at`), the operator is told what that means for the money, and books it: `give_back()`, `book_as_gone()`.
 
-Locks: the top-up, the customer (only to begin), the refund, ledger accounts, the credit note's number, the audit event.
+Locks: the top-up, the customer (only to begin), the refund, disputes of the top-up, ledger accounts, the credit note's
+number, the audit event.
 """
 
 import logging
@@ -25,11 +26,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from namaskah import live, mail
-from namaskah.auth import audit
+from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction, violated
 from namaskah.errors import UserError
-from namaskah.wallet import debts, invoices, ledger, refund_reading
+from namaskah.wallet import debts, disputes, invoices, ledger, refund_reading
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack_refunds import Refund
 from namaskah.wallet.refund_models import GatewayRefund, RefundStep
@@ -72,7 +73,7 @@ def start(
     try:
         with transaction():
             top_up = _lock_top_up(top_up_reference)
-            debts.lock_owner(top_up.user_id)  # deleting an account takes the same lock: none goes behind our back
+            account_locks.lock(top_up.user_id)  # deleting an account takes the same lock: none goes behind our back
             known = db.session.scalar(select(GatewayRefund).filter_by(key=key))
             if known is not None:
                 return _same(known, top_up, amount_minor, loss_minor)
@@ -188,6 +189,7 @@ def give_back(reference: str, who: str) -> GatewayRefund:
         if refund.state != "processed" or not refund.is_contradicted:
             raise UserError(_("There is nothing to book: Paystack and our books agree on this refund."), status=409)
         wallet_minor, house_minor = _shares(refund)
+        disputes.look_again(refund.top_up_id)
         ledger.refund_to_source_return(refund.user_id, _books(refund), wallet_minor, house_minor, who)
         refund.returned_at = func.now()
         _step(refund, who, "booked into the wallet: it came back to Paystack")
@@ -305,6 +307,7 @@ def _move(refund: GatewayRefund, state: str, actor: str, why: str = "") -> None:
         _write(refund, mail.refund_processed, _issue_note(refund))
     else:
         wallet_minor, house_minor = _shares(refund)
+        disputes.look_again(refund.top_up_id)
         ledger.refund_to_source_back(refund.user_id, _books(refund), wallet_minor, house_minor, state)
         if refund.gateway_id is not None:  # else the customer was never told of it
             _write(refund, mail.refund_failed, wallet_minor)
@@ -318,7 +321,12 @@ def _shares(refund: GatewayRefund) -> tuple[int, int]:
 
 
 def _issue_note(refund: GatewayRefund) -> str:
-    return invoices.credit_note(refund.top_up, refund.reference, refund.amount_minor).full_number
+    """The number of the paper that takes it off the receipt. A dispute that was lost and then won after all has left
+    its own credit note: what that has taken off is not taken off twice."""
+    amount = min(refund.amount_minor, invoices.creditable_minor(refund.top_up))
+    if amount:
+        return invoices.credit_note(refund.top_up, refund.reference, amount).full_number
+    return invoices.documents_of(refund.top_up)[-1].full_number
 
 
 def _write(refund: GatewayRefund, letter: Callable[..., None], *about: int | str) -> None:

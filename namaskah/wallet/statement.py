@@ -7,26 +7,24 @@ A customer's own money and their gifts are two accounts with a balance each, and
 shows the other one. A purchase paid from both has a line in both; that of the own money says how much was a gift.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import chain
 
 from flask import current_app
-from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
-from sqlalchemy import Row, ScalarSelect, select
+from sqlalchemy import Row, ScalarSelect, null, select
 from sqlalchemy.orm import aliased
 
 from namaskah.db import db
-from namaskah.filters import money_text
 from namaskah.money import parse_minor
 from namaskah.wallet import invoices, periods, refund_reading
 from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerTransaction, TopUp
 from namaskah.wallet.periods import Span
+from namaskah.wallet.statement_words import say
 
 PAGE = 25
 STEP = 500  # lines read at once where not each is wanted
@@ -48,56 +46,6 @@ ENDS = {"hold": ("capture", "release"), "refund_to_source_begin": ("refund_to_so
 # The wallet knows no activations; who holds money for something enters its describer here.
 Describer = Callable[[list[str]], Mapping[str, str]]
 describers: dict[str, Describer] = {}
-
-
-# How a hold ended (None: not yet), and the reasons for which a release gave the money back.
-HELD = {
-    None: _l("%(what)s: held while you wait"),
-    "capture": _l("%(what)s: bought, the code came"),
-    "release": _l("%(what)s: held, then given back"),
-}
-NO_NUMBER = _l("%(what)s: no number to be had, money back")
-RELEASED = {
-    "no_code": _l("%(what)s: no code came, money back"),
-    "customer_cancelled": _l("%(what)s: you cancelled, money back"),
-    "number_used": _l("%(what)s: the number was used before, money back"),
-    "provider_closed": _l("%(what)s: the number was closed early, money back"),
-    "no_stock": NO_NUMBER,
-    "provider_refused": NO_NUMBER,
-    "nothing_bought": NO_NUMBER,
-}
-# A top-up sent back: how that ended (None: not yet), and what moved afterwards.
-SENT_BACK = {
-    None: _l("On its way back to where you paid it from"),
-    "refund_to_source": _l("Sent back to where you paid it from"),
-    "refund_to_source_back": _l("Was to go back to where you paid it from"),
-}
-CALLED_OFF = "cancelled"
-AFTER_SENDING_BACK = {
-    "refund_to_source_back": _l("Could not be sent back: in your wallet again"),
-    "refund_to_source_return": _l("Your bank did not take it: in your wallet again"),
-    "refund_to_source_late": _l("Sent back to where you paid it from after all"),
-}
-MONEY_BACK = _l("%(what)s: money back")
-REFUNDED = _l("%(what)s: refunded")
-GIFT_OVER = {
-    "expired": _l("Gift: what was left of it has run out"),
-    "account deleted": _l("Gift: given up with the account"),
-}
-VOUCHER = re.compile("voucher:([0-9A-Z]{4})")  # the note of a gift that came by a code: its last four letters
-# What disputes do to a wallet; the reason of one that was won is "changed" when the bank wants another amount.
-DISPUTED = {
-    "dispute_open": _l("Payment disputed at its bank: set aside until that is decided"),
-    "dispute_won": _l("Dispute over, the payment stands: money back"),
-    "dispute_lost": _l("Dispute over: the bank took the payment back"),
-    "debt_paid": _l("Paid what was owed after a disputed payment"),
-    "debt_written_off": _l("What was owed after a disputed payment was given up"),
-}
-DISPUTE_CHANGED = _l("The bank disputes another amount: money back, and taken anew")
-
-
-TOP_UP = _l("Top-up")
-TOPPED_UP = {"card": _l("Top-up with a kept card"), "auto": _l("Automatic top-up")}
 
 
 @dataclass(frozen=True)
@@ -165,9 +113,10 @@ def account_of(show: str) -> str:
 
 def in_pieces(span: Span) -> Iterator[list[StatementRow]]:
     """All lines of a span, oldest first, some hundred at a time."""
+    gifts = _gifts_beside(span)
     for first in range(span.first, span.end, STEP):
         piece = Span(span.account_id, first, min(first + STEP, span.end))
-        yield _rows(_lines(piece, (), None, upwards=True))
+        yield _rows(_lines(piece, (), None, gifts, upwards=True))
 
 
 def _look(
@@ -175,7 +124,9 @@ def _look(
 ) -> tuple[list[StatementRow], Span]:
     """So many matching rows, and what of the span was not looked at. Lines are numbered without a gap, so a piece of
     the account is a range of its index, and however little matches no page looks at more than MOST_LOOKED_AT."""
-    step = STEP if kinds or words else wanted
+    # Of kinds alone PostgreSQL stops at the last that is wanted; words are looked for here, in what the reader sees.
+    step = STEP if words else MOST_LOOKED_AT if kinds else wanted
+    needle, gifts, said = _Needle.of(words), _gifts_beside(span), cache(say)
     found: list[StatementRow] = []
     looked = 0
     while span.lines and len(found) < wanted and looked < MOST_LOOKED_AT:
@@ -183,17 +134,18 @@ def _look(
         edge = span.first + at if upwards else span.end - at
         below, above = Span(span.account_id, span.first, edge), Span(span.account_id, edge, span.end)
         piece, span = (below, above) if upwards else (above, below)
-        rows = _rows(_lines(piece, kinds, None if words else wanted - len(found), upwards=upwards))
-        found += [row for row in rows if _has(row, words)]
+        lines = _lines(piece, kinds, None if words else wanted - len(found), gifts, upwards=upwards)
+        found += _rows(lines, needle, said)
         looked += at
     return found[:wanted], span
 
 
-Line = Row[tuple[int, int, int, str, str, str, datetime, int | None]]
+Line = Row[int, int, int, str, str, str, datetime, int | None]
 
 
-def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, *, upwards: bool) -> list[Line]:
-    """Newest first or, `upwards`, oldest first, so that the limit cuts at the far end."""
+def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, gifts: int | None, *, upwards: bool) -> list[Line]:
+    """Newest first or, `upwards`, oldest first, so that the limit cuts at the far end. `gifts` is the account of what
+    may have moved beside them."""
     query = (
         select(
             LedgerEntry.sequence,
@@ -203,7 +155,7 @@ def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, *, upwards: bo
             LedgerTransaction.reference,
             LedgerTransaction.note,
             LedgerTransaction.created_at,
-            _beside_it().label("gift"),
+            (null() if gifts is None else _moved_in(gifts)).label("gift"),
         )
         .join(LedgerTransaction)
         .where(
@@ -219,30 +171,44 @@ def _lines(span: Span, kinds: tuple[str, ...], limit: int | None, *, upwards: bo
     return list(db.session.execute(query))
 
 
-def _beside_it() -> ScalarSelect[int]:
-    """What the same transaction moved of the customer's gifts, for a line that is not one of those itself."""
+def _gifts_beside(span: Span) -> int | None:
+    """The account of the same customer's gifts, where lines of it can stand beside those of this one."""
+    mine, gifts = aliased(LedgerAccount), aliased(LedgerAccount)
+    same = (gifts.user_id == mine.user_id) & (gifts.currency == mine.currency) & (gifts.id != mine.id)
+    wanted = select(gifts.id).join(mine, same).where(mine.id == span.account_id, gifts.kind == "user_promo")
+    return db.session.scalar(wanted)
+
+
+def _moved_in(account_id: int) -> ScalarSelect[int]:
+    """What the same transaction moved in that account."""
     entry = aliased(LedgerEntry)
-    return (
-        select(entry.amount)
-        .join(LedgerAccount, LedgerAccount.id == entry.account_id)
-        .where(
-            entry.transaction_id == LedgerEntry.transaction_id,
-            entry.account_id != LedgerEntry.account_id,
-            LedgerAccount.kind == "user_promo",
-        )
-        .correlate(LedgerEntry)
-        .scalar_subquery()
-    )
+    beside = (entry.transaction_id == LedgerEntry.transaction_id) & (entry.account_id == account_id)
+    return select(entry.amount).where(beside).correlate(LedgerEntry).scalar_subquery()
 
 
-def _has(row: StatementRow, words: str) -> bool:
-    """Whether all the words stand in what the reader sees of a line, or they are its amount."""
-    amount = parse_minor(words.strip().lstrip("+-\u2212"), current_app.config["WALLET_CURRENCY"])
-    seen = " ".join(filter(None, (row.text, row.top_up_reference, row.receipt))).casefold()
-    return amount == abs(row.amount_minor) or all(word in seen for word in words.casefold().split())
+@dataclass(frozen=True)
+class _Needle:
+    """What is looked for: words that the reader sees, or an amount."""
+
+    words: tuple[str, ...] = ()
+    amount_minor: int | None = None
+
+    @classmethod
+    def of(cls, words: str) -> "_Needle":
+        amount = parse_minor(words.strip().lstrip("+-\u2212"), current_app.config["WALLET_CURRENCY"])
+        return cls(tuple(words.casefold().split()), amount)
+
+    def fits(self, amount_minor: int, *seen: str | None) -> bool:
+        """Whether all the words stand in what is seen of a line, or they are its amount."""
+        if self.amount_minor == abs(amount_minor):
+            return True
+        text = " ".join(filter(None, seen)).casefold()
+        return all(word in text for word in self.words)
 
 
-def _rows(lines: list[Line]) -> list[StatementRow]:
+def _rows(lines: list[Line], needle: _Needle | None = None, said: Callable[..., str] = say) -> list[StatementRow]:
+    """What the reader sees of these lines; of those alone in which the needle is. `said` is `say`, or remembers what it
+    has said: most lines of many read like another one."""
     subjects = _subjects({line.reference for line in lines})
     ends = _ends({line.reference for line in lines if line.kind in ENDS})
     refunded = refund_reading.top_ups_of(
@@ -252,32 +218,17 @@ def _rows(lines: list[Line]) -> list[StatementRow]:
     receipts, fees = (invoices.receipt_numbers(paid), invoices.fees_borne(paid)) if paid else ({}, {})
     origins = _origins(paid)
     disputed = disputed_payments(line.reference for line in lines)
-    return [
-        StatementRow(
-            place=line.sequence,
-            kind=line.kind,
-            at=line.created_at,
-            amount_minor=line.amount,
-            balance_after_minor=line.balance_after,
-            activation_id=_id_of(line.reference, "activation"),
-            top_up_reference=(top_up := _id_of(line.reference, "top_up"))
-            or refunded.get(_id_of(line.reference, "gateway_refund") or "")
-            or disputed.get(line.reference),
-            receipt=receipts.get(top_up or ""),
-            text=_with_fee(fees[top_up], origins.get(top_up))
-            if line.kind == "top_up" and top_up in fees
-            else _with_gift(
-                _sentence(
-                    line.kind,
-                    subjects.get(line.reference, ""),
-                    origins.get(top_up or "") or ends.get(line.reference),
-                    line.note,
-                ),
-                line.gift,
-            ),
-        )
-        for line in lines
-    ]
+    rows = []
+    for place, amount, balance_after, kind, reference, note, at, gift in lines:
+        paid_by = _id_of(reference, "top_up") or ""
+        top_up = paid_by or refunded.get(_id_of(reference, "gateway_refund") or "") or disputed.get(reference)
+        receipt = receipts.get(paid_by)
+        end = origins.get(paid_by) or ends.get(reference)
+        text = said(kind, subjects.get(reference, ""), end, note, gift, fees.get(paid_by))
+        if needle is None or needle.fits(amount, text, top_up, receipt):
+            activation = _id_of(reference, "activation")
+            rows.append(StatementRow(place, kind, at, amount, balance_after, activation, top_up, receipt, text))
+    return rows
 
 
 def _id_of(reference: str, kind: str) -> str | None:
@@ -321,58 +272,9 @@ def _ends(references: set[str]) -> dict[str, str]:
     return {row.reference: row.kind for row in rows}
 
 
-def _with_fee(fee_minor: int, origin: str | None) -> str:
-    """A top-up whose payer bore the gateway's fee: it was paid, and never was in the wallet."""
-    fee = money_text(fee_minor)
-    if origin == "auto":
-        return str(_("Automatic top-up; Paystack’s fee of %(fee)s was paid on top", fee=fee))
-    return str(_("Top-up; Paystack’s fee of %(fee)s was paid on top", fee=fee))
-
-
 def _origins(references: list[str]) -> dict[str, str]:
     """How top-ups were paid: "checkout", "card" or "auto"."""
     if not references:
         return {}
     rows = db.session.execute(select(TopUp.reference, TopUp.origin).where(TopUp.reference.in_(references)))
     return {row.reference: row.origin for row in rows}
-
-
-def _sentence(kind: str, subject: str, end: str | None, note: str) -> str:
-    """One line in the reader's language. `end` is how a hold ended or a top-up was paid. A release carries why it came
-    as its note; an adjustment its reason."""
-    if kind == "top_up":
-        return str(TOPPED_UP.get(end or "", TOP_UP))
-    if kind == "adjustment":
-        return str(_("Correction: %(reason)s", reason=note))
-    if kind == "opening_balance":
-        return str(_("Balance of your account at the earlier Namaskah"))
-    if kind == "promo_granted":
-        by_code = VOUCHER.fullmatch(note)
-        return str(_("Gift by code …%(code)s", code=by_code[1]) if by_code else _("Gift: %(reason)s", reason=note))
-    if kind == "promo_expired":
-        return str(GIFT_OVER.get(note, GIFT_OVER["expired"]))
-    if kind == "refund_to_source_begin":
-        return str(SENT_BACK[end])
-    if kind == "refund_to_source_back" and note == CALLED_OFF:
-        return str(_("Not sent back after all: in your wallet again"))
-    if kind in AFTER_SENDING_BACK:
-        return str(AFTER_SENDING_BACK[kind])
-    if kind in DISPUTED:
-        return str(DISPUTE_CHANGED if note == "changed" else DISPUTED[kind])
-    if kind == "hold":
-        sentence = HELD[end]
-    elif kind == "release":
-        sentence = RELEASED.get(note, MONEY_BACK)
-    else:
-        sentence = REFUNDED
-    return str(sentence) % {"what": subject or _("A number")}
-
-
-def _with_gift(sentence: str, gift_minor: int | None) -> str:
-    """A line of the customer's own money, and what came from or went back to gifts beside it."""
-    if not gift_minor:
-        return sentence
-    amount = money_text(abs(gift_minor))
-    if gift_minor < 0:
-        return str(_("%(line)s (and %(amount)s of a gift)", line=sentence, amount=amount))
-    return str(_("%(line)s (and %(amount)s to your gifts)", line=sentence, amount=amount))

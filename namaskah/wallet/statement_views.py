@@ -82,7 +82,7 @@ def statement_file(kind: str) -> ResponseReturnValue:
 
 def _csv(period: Period) -> Response:
     # On disk first: a slow reader holds neither memory nor the request, and a fault is a page instead of half a file.
-    file = TemporaryFile()  # noqa: SIM115 - the response closes it
+    file = TemporaryFile()  # noqa: SIM115 (the response closes it)
     file.writelines(piece.encode() for piece in statement_files.csv_pieces(period))
     file.seek(0)
     return send_file(file, mimetype="text/csv")

@@ -18,11 +18,13 @@ from typing import Any
 
 from flask import current_app
 from flask_babel import gettext as _
-from sqlalchemy import Interval, func, literal_column, select, update
+from sqlalchemy import Interval, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah import live, mail
+from namaskah.auth import account_locks
 from namaskah.auth.models import User
+from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, require_transaction, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import auto_wishes, cards, debts, invoices, ledger, quotes
@@ -44,6 +46,7 @@ RETURN_PATH = "/wallet/top-up/return"
 PAGE_PATH = "/wallet/top-ups/"
 # Two tries under one reference, together within what a person waits for.
 INITIALIZE_DEADLINES = (6.0, 4.0)
+# Growing with its age: who pays at once is seen at once when the webhook is lost.
 NEXT_GAP = literal_column(
     "least(greatest((now() - created_at) / 4, interval '1 minute'), interval '1 hour')", Interval()
 )
@@ -202,7 +205,7 @@ def sweep_due(limit: int = 20) -> int:
     if not current_app.config["PAYSTACK_SECRET_KEY"]:
         return 0
     for done in range(limit):
-        reference = _claim_due()
+        reference = claim_due(TopUp.check_at, NEXT_GAP, TopUp.reference)
         if reference is None:
             return done
         try:
@@ -350,7 +353,7 @@ def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     require_transaction()
     fees, reference = payment.fees_minor or 0, f"top_up:{top_up.reference}"
     credited = payment.amount_minor - top_up.surcharge_minor
-    debts.lock_owner(top_up.user_id)
+    account_locks.lock(top_up.user_id)
     ledger.top_up(top_up.user_id, reference, credited, fees)
     if top_up.surcharge_minor:
         ledger.surcharge(reference, top_up.surcharge_minor)
@@ -368,26 +371,3 @@ def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
         mail.top_up_paid(user, credited, balance_minor, receipt.full_number)
     if top_up.keep_card and user.is_active:
         cards.keep(user.id, payment)
-
-
-def _claim_due() -> str | None:
-    """Take one top-up that is due and move its next time on, so that no other worker asks about it meanwhile.
-
-    The gaps grow with its age, from a minute to an hour: who pays at once is seen at once when the webhook is lost.
-    """
-    due = (
-        select(TopUp.id)
-        .where(TopUp.check_at <= func.now())
-        .order_by(TopUp.check_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    with transaction():
-        return db.session.scalar(
-            update(TopUp)
-            .where(TopUp.id == due)
-            .values(check_at=func.now() + NEXT_GAP)
-            .returning(TopUp.reference)
-            .execution_options(synchronize_session=False)
-        )

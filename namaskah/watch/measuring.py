@@ -101,7 +101,7 @@ def _fill(before: datetime, minute: datetime, states: dict[str, str]) -> None:
                   FROM generate_series(CAST(:begin AS timestamptz), CAST(:end AS timestamptz), '1 minute') AS missed
                  GROUP BY 1
                     ON CONFLICT (day, part) DO UPDATE SET {state} = measured_days.{state} + excluded.{state}
-            """),  # noqa: S608 — one of two words of ours
+            """),  # noqa: S608 (one of two words of ours)
             {
                 "part": part,
                 "begin": max(before + timedelta(minutes=1), minute - DAYS_KEPT),

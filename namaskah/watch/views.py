@@ -42,7 +42,7 @@ def metrics() -> Response:
 
 # Asked for inside our own network, by the machine's address.
 for _view in (show_health, ready, metrics):
-    _view.talisman_view_options = {"force_https": False}  # type: ignore[attr-defined]
+    _view.talisman_view_options = {"force_https": False}  # type: ignore[attr-defined]  # Talisman looks for it on the function
 
 
 def _may_read_metrics() -> bool:

@@ -27,6 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "logs": {"redaction", "tracing"},
     "http": {"tracing"},
     "db": set(),
+    "claims": {"db"},
     "extensions": set(),
     "crashes": {"release", "tracing"},
     "strength": set(),
@@ -73,13 +74,13 @@ ROOMS: dict[str, set[str]] = {
     "wallet.paystack_cards": {"wallet.paystack"},
     "wallet": {
         "wallet.currencies", "wallet.fees", "wallet.paystack", "wallet.paystack_cards", "wallet.paystack_disputes",
-        "wallet.paystack_refunds", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits",
-        "live", "mail", "money", "papers", "spreadsheets",
+        "wallet.paystack_refunds", "auth", "auth.models", "claims", "db", "errors", "filters", "jobs", "language",
+        "limits", "live", "mail", "money", "papers", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
-        "numbers.registry", "numbers.directory", "providers.base", "wallet", "auth", "auth.models", "db", "errors",
-        "extensions", "jobs", "limits", "live", "money",
+        "numbers.registry", "numbers.directory", "providers.base", "wallet", "auth", "auth.models", "claims", "db",
+        "errors", "extensions", "jobs", "limits", "live", "money",
     },
     "legacy.models": {"db"},
     # what stands on all of it

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from sqlalchemy import func, select, text
 
-from namaskah.auth import accounts
+from namaskah.auth import account_locks, accounts
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.extensions import redis
@@ -216,7 +216,7 @@ def test_money_moves_on_crossed_accounts_without_a_deadlock(app: Flask) -> None:
             if place % 2:
                 pays_in(user, reference)
             with transaction():
-                debts.lock_owner(user)
+                account_locks.lock(user)
                 ledger.hold(user, reference, 1_000)
                 if not place % 2:
                     ledger.adjust(user, reference, 500, "admin", "a gift")

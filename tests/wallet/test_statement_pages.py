@@ -17,7 +17,7 @@ from sqlalchemy import text
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers import activations, catalogue
-from namaskah.wallet import ledger, statement, statement_files
+from namaskah.wallet import ledger, statement, statement_files, statement_words
 from tests.support import log_in, make_receipt
 
 Funded = Callable[[int], User]
@@ -160,6 +160,18 @@ def test_a_search_ends_after_some_lines_and_goes_on_from_there(
     assert [row.place for row in statement.statement(payer.id, words="needle", after=6).rows] == [10]
 
 
+def test_a_filter_ends_after_some_lines_too(payer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statement, "MOST_LOOKED_AT", 4)
+    for number in range(10):
+        move(payer, 100, f"number {number}")
+    none = statement.statement(payer.id, "bought")
+    assert (none.rows, none.is_cut, none.next_before) == ([], True, 7)
+    some = statement.statement(payer.id, "in", limit=2)
+    assert ([row.place for row in some.rows], some.next_before, some.is_cut) == ([10, 9], 9, False)
+    back = statement.statement(payer.id, "in", after=3, limit=2)
+    assert ([row.place for row in back.rows], back.next_after) == ([5, 4], 5)
+
+
 def test_the_file_has_every_line_between_two_balances(browser: FlaskClient, payer: User) -> None:
     live_in(payer, "Africa/Lagos")
     move(payer, 5_000, "long ago", "2026-01-01T12:00:00+00:00")
@@ -197,7 +209,7 @@ def test_the_file_comes_in_pieces_that_add_up(
 
 def test_no_text_becomes_a_formula(browser: FlaskClient, payer: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a line says begins with words of ours; a describer's or an importer's text need not."""
-    monkeypatch.setattr(statement, "_sentence", lambda _kind, _subject, _end, note: note)
+    monkeypatch.setattr(statement_words, "_sentence", lambda _kind, _subject, _end, note: note)
     for note in NOTES:
         move(payer, -100 if note == "-1" else 200, note)
     rows = rows_of(browser)[2:-1]

@@ -236,6 +236,15 @@ def test_the_operator_gives_once_for_a_form_and_refuses_what_cannot_be(payer: Us
             promo.give(email, amount, days, reason, "other-key", "user:1")
 
 
+def test_a_form_that_was_sent_does_not_pass_for_another_gift(payer: User, new_user: Callable[[], User]) -> None:
+    """Else the operator would read that it was given."""
+    promo.give(payer.email, 700, 10, "Sorry", "a-key", "user:1")
+    for email, amount in ((payer.email, 900), (new_user().email, 700)):
+        with pytest.raises(promo.NotGiven, match="sent before"):
+            promo.give(email, amount, 10, "Sorry", "a-key", "user:1")
+    assert gifts_of(payer) == 700
+
+
 @pytest.mark.parametrize(
     ("statement", "constraint"),
     [

@@ -6,7 +6,7 @@ from wtforms import StringField
 from wtforms.validators import DataRequired, Length
 
 
-class CodeForm(FlaskForm):  # type: ignore[misc]
+class CodeForm(FlaskForm):
     """Any code: of the app or a recovery code."""
 
     code = StringField(
