@@ -218,6 +218,8 @@ def _try_providers(activation: Activation, routes: Sequence[routing.Route]) -> N
                 note(activation, "refused", route.provider, error.reason)
         except OutcomeUnknown as error:
             doubt(activation, error.reason)
+            if error.reason == routing.UNANSWERED:
+                routing.unanswered(route.provider)
             return
         else:
             accept(activation, order)

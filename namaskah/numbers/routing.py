@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from flask import current_app
@@ -24,6 +24,13 @@ PAUSES = {
     "rate_limited": timedelta(seconds=20),
     "unreachable": timedelta(seconds=20),
 }
+# So is one that did not answer a purchase: else each customer after that one would wait for it, with money held.
+UNANSWERED = "no_answer"
+UNANSWERED_PAUSE = timedelta(seconds=20)
+# Two lists in a row that cannot be read are an outage. Longer than to the next sweep (settling.SWEEP_EVERY), which
+# is what finds out whether it is over.
+SILENT = "silent"
+SILENT_PAUSE = timedelta(seconds=90)
 
 
 @dataclass(frozen=True)
@@ -109,3 +116,37 @@ def learn(route: Route, refusal: NotSold) -> None:
             )
         elif refusal.reason in {"no_stock", "price_moved", "not_offered"}:
             db.session.execute(update(Offer).where(Offer.id == route.offer_id).values(stock=0))
+
+
+def unanswered(name: str) -> None:
+    """A provider left a purchase without an answer: nobody else's money is held for its sake just now."""
+    _rest(name, UNANSWERED, func.now() + UNANSWERED_PAUSE)
+
+
+def silent(name: str) -> None:
+    """A provider's orders cannot be read, and so no code of its numbers. The first time is only noted; the second in a
+    row, or one after a purchase that was not answered, lets it rest until a list is read again."""
+    lately = func.now() - SILENT_PAUSE
+    noted = Provider.paused_reason.in_((SILENT, UNANSWERED)) & (Provider.paused_until > lately)
+    is_second = db.session.scalar(select(noted).where(Provider.name == name))
+    _rest(name, SILENT, func.now() + SILENT_PAUSE if is_second else func.now())
+
+
+def heard(name: str) -> None:
+    """A provider's orders were read: it rests no longer for its silence."""
+    is_silent = Provider.name == name, Provider.paused_reason == SILENT
+    if db.session.scalar(select(Provider.name).where(*is_silent)):
+        with transaction():
+            db.session.execute(update(Provider).where(*is_silent).values(paused_until=None, paused_reason=None))
+
+
+def _rest(name: str, reason: str, until: ColumnElement[datetime]) -> None:
+    """Unless it rests for longer already."""
+    shorter = or_(Provider.paused_until.is_(None), Provider.paused_until <= until)
+    with transaction():
+        db.session.execute(
+            update(Provider)
+            .where(Provider.name == name, shorter)
+            .values(paused_until=until, paused_reason=reason)
+            .execution_options(synchronize_session=False)
+        )
