@@ -216,7 +216,8 @@ def _try_providers(activation: Activation, routes: Sequence[routing.Route]) -> N
                 note(activation, "refused", route.provider, error.reason)
         except OutcomeUnknown as error:
             doubt(activation, error.reason)
-            routing.rest_if_silent(route.provider)
+            if error.reason == routing.UNANSWERED:
+                routing.unanswered(route.provider)
             return
         else:
             accept(activation, order)

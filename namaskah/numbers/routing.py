@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from flask import current_app
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from namaskah.db import db, transaction
 from namaskah.numbers import pricing, rates, registry
-from namaskah.numbers.models import Activation, Offer, Provider, Service
+from namaskah.numbers.models import Offer, Provider, Service
 from namaskah.providers.base import NotSold
 
 # Without any figure a route counts as middling, so that a new provider is tried but does not win at once.
@@ -24,11 +24,13 @@ PAUSES = {
     "rate_limited": timedelta(seconds=20),
     "unreachable": timedelta(seconds=20),
 }
-# A provider that swallows purchases, and whose list clears up none of them, is asked again after the pause by one
-# customer, whose doubt sends it to rest anew. One doubt alone may be an accident.
-SILENT_DOUBTS = 3
-SILENT_WITHIN = timedelta(minutes=3)
-SILENT_PAUSE = timedelta(minutes=1)
+# So is one that did not answer a purchase: else each customer after that one would wait for it, with money held.
+UNANSWERED = "no_answer"
+UNANSWERED_PAUSE = timedelta(seconds=20)
+# Two lists in a row that cannot be read are an outage. Longer than to the next sweep (settling.SWEEP_EVERY), which
+# is what finds out whether it is over.
+SILENT = "silent"
+SILENT_PAUSE = timedelta(seconds=90)
 
 
 @dataclass(frozen=True)
@@ -116,19 +118,35 @@ def learn(route: Route, refusal: NotSold) -> None:
             db.session.execute(update(Offer).where(Offer.id == route.offer_id).values(stock=0))
 
 
-def rest_if_silent(provider: str) -> None:
-    """Sell nothing more of a provider for a minute whose last purchases are all in doubt still: each of them keeps a
-    customer waiting and their money held. Only those count that its list has not settled: a provider that sold and
-    spoilt its answer is known again within seconds."""
-    doubtful = select(func.count()).where(
-        Activation.provider_name == provider,
-        Activation.state == "in_doubt",
-        Activation.attempt_at > func.now() - SILENT_WITHIN,
-    )
+def unanswered(name: str) -> None:
+    """A provider left a purchase without an answer: nobody else's money is held for its sake just now."""
+    _rest(name, UNANSWERED, func.now() + UNANSWERED_PAUSE)
+
+
+def silent(name: str) -> None:
+    """A provider's orders cannot be read, and so no code of its numbers. The first time is only noted; the second in a
+    row, or one after a purchase that was not answered, lets it rest until a list is read again."""
+    lately = func.now() - SILENT_PAUSE
+    noted = Provider.paused_reason.in_((SILENT, UNANSWERED)) & (Provider.paused_until > lately)
+    is_second = db.session.scalar(select(noted).where(Provider.name == name))
+    _rest(name, SILENT, func.now() + SILENT_PAUSE if is_second else func.now())
+
+
+def heard(name: str) -> None:
+    """A provider's orders were read: it rests no longer for its silence."""
+    is_silent = Provider.name == name, Provider.paused_reason == SILENT
+    if db.session.scalar(select(Provider.name).where(*is_silent)):
+        with transaction():
+            db.session.execute(update(Provider).where(*is_silent).values(paused_until=None, paused_reason=None))
+
+
+def _rest(name: str, reason: str, until: ColumnElement[datetime]) -> None:
+    """Unless it rests for longer already."""
+    shorter = or_(Provider.paused_until.is_(None), Provider.paused_until <= until)
     with transaction():
-        if (db.session.scalar(doubtful) or 0) >= SILENT_DOUBTS:
-            db.session.execute(
-                update(Provider)
-                .where(Provider.name == provider)
-                .values(paused_until=func.now() + SILENT_PAUSE, paused_reason="no_answer")
-            )
+        db.session.execute(
+            update(Provider)
+            .where(Provider.name == name, shorter)
+            .values(paused_until=until, paused_reason=reason)
+            .execution_options(synchronize_session=False)
+        )

@@ -11,9 +11,12 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, transaction
-from namaskah.numbers import pacing, registry
+from namaskah.numbers import pacing, registry, routing
 from namaskah.numbers.models import Provider
-from namaskah.providers.base import Listing
+from namaskah.providers.base import Listing, ProviderDown
+
+# What it says of a provider, and not of us, that its orders cannot be read.
+DEAF = {"no_answer", "bad_answer", "server_error", "unreachable"}
 
 
 def take_turn(column: InstrumentedAttribute[datetime], every: timedelta, *also: ColumnElement[bool]) -> str | None:
@@ -32,13 +35,21 @@ def next_turn(column: InstrumentedAttribute[datetime], name: str, after: timedel
 
 def list_orders(name: str, column: InstrumentedAttribute[datetime], every: timedelta) -> Listing:
     """All orders a provider lists, in the turn taken in `column`: while there is another page the turn lasts `every`
-    longer, and the pages come at the pace of single calls. Raises ProviderDown."""
+    longer, and the pages come at the pace of single calls. Whether it answers decides whether it may sell. Raises
+    ProviderDown."""
 
     def between_pages() -> None:
         next_turn(column, name, every)
         pace(name)
 
-    return registry.ask(name).list_orders(between_pages)
+    try:
+        listing = registry.ask(name).list_orders(between_pages)
+    except ProviderDown as error:
+        if error.reason in DEAF:
+            routing.silent(name)
+        raise
+    routing.heard(name)
+    return listing
 
 
 @contextmanager
