@@ -88,11 +88,22 @@ class LastCall(StreamServer):
     def close(self) -> None:
         if self.closed:
             return
+        self.stop_accepting()
+        # Each visitor's greenlet begins by asking the door for its address: it must have begun before the door is gone.
+        gevent.sleep(0)
         try:
-            while not self.full() and (visitor := self.do_read()):
-                self.do_handle(*visitor)
+            while self._let_in():
+                gevent.sleep(0)
         finally:
             super().close()
+
+    def _let_in(self) -> int:
+        """Whoever is there now; returns how many that were."""
+        count = 0
+        while not self.full() and (visitor := self.do_read()):
+            self.do_handle(*visitor)
+            count += 1
+        return count
 
 
 def let_in_at_last() -> None:

@@ -106,7 +106,9 @@ def test_who_stands_at_the_door_is_let_in_before_it_closes() -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
         pool = Pool(10)
-        server = serving.LastCall(listener, handle=lambda visitor, _address: let_in.append(visitor), spawn=pool)
+        # gunicorn's begins in the same way.
+        handle = lambda _visitor, _address: let_in.append(listener.getsockname())  # noqa: E731
+        server = serving.LastCall(listener, handle=handle, spawn=pool)
         server.start()
         with closing(create_connection(server.address)), closing(create_connection(server.address)):
             server.close()
