@@ -29,6 +29,9 @@ ROOMS: dict[str, set[str]] = {
     "db": set(),
     "extensions": set(),
     "crashes": {"release", "tracing"},
+    "postgres": set(),
+    "versions": {"db", "extensions"},
+    "replica": {"db", "metrics"},
     "strength": set(),
     "spreadsheets": set(),
     "production": {"strength"},
@@ -74,7 +77,7 @@ ROOMS: dict[str, set[str]] = {
     "wallet": {
         "wallet.currencies", "wallet.fees", "wallet.paystack", "wallet.paystack_cards", "wallet.paystack_disputes",
         "wallet.paystack_refunds", "auth", "auth.models", "db", "errors", "filters", "jobs", "language", "limits",
-        "live", "mail", "money", "papers", "spreadsheets",
+        "live", "mail", "money", "papers", "replica", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
@@ -89,11 +92,11 @@ ROOMS: dict[str, set[str]] = {
     },
     "watch": {
         "auth", "db", "draining", "extensions", "http", "metrics", "numbers", "numbers.registry", "reconciliation",
-        "release", "wallet",
+        "release", "replica", "wallet",
     },
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "legacy.models", "limits", "live", "mail", "money",
-        "numbers", "papers", "spreadsheets", "wallet",
+        "numbers", "papers", "replica", "spreadsheets", "wallet",
     },
     "legacy": {
         "legacy.models", "auth", "auth.models", "db", "live", "mail", "money", "numbers", "numbers.directory",
@@ -109,14 +112,17 @@ ROOMS: dict[str, set[str]] = {
         "wallet.paystack", "watch",
     },
     "worker": {
-        "account", "auth", "backups", "crashes", "db", "jobs", "mail", "numbers", "reconciliation", "tracing", "wallet",
-        "watch",
+        "account", "auth", "backups", "crashes", "db", "jobs", "mail", "numbers", "postgres", "reconciliation",
+        "tracing", "wallet", "watch",
     },
     "commands": {
         "account", "auth", "auth.models", "backups", "db", "doctor", "legacy", "logs", "numbers", "numbers.registry",
-        "reconciliation", "wallet", "worker",
+        "reconciliation", "versions", "wallet", "worker",
     },
-    "doctor": {"config", "http", "numbers.registry", "production", "providers.base", "redaction", "watch"},
+    "doctor": {
+        "config", "http", "numbers.registry", "postgres", "production", "providers.base", "redaction", "replica",
+        "versions", "watch",
+    },
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -155,6 +161,7 @@ OUTBOUND = {
         "live/publishing.py",
         "live/subscription.py",
         "numbers/catalogue.py",
+        "versions.py",
         "watch/probing.py",
     },
     "procrastinate": {"jobs.py", "worker.py"},
