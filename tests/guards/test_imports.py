@@ -120,7 +120,7 @@ ROOMS: dict[str, set[str]] = {
         "reconciliation", "versions", "wallet", "worker",
     },
     "doctor": {
-        "config", "http", "numbers.registry", "postgres", "production", "providers.base", "redaction", "replica",
+        "config", "http", "numbers.registry", "postgres", "production", "providers.base", "redaction",
         "versions", "watch",
     },
     # a program of its own

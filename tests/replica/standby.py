@@ -77,7 +77,7 @@ class Standby:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(question)
-                return (cursor.fetchone() or (None,))[0]
+                return cursor.fetchone()[0] if cursor.description else None  # type: ignore[index]
 
     def _copy(self) -> None:
         source = self._primary.set(database=None).render_as_string(hide_password=False)
