@@ -37,7 +37,8 @@ worker_connections = 5000  # open pages, each a socket of about 60 KiB; further 
 preload_app = False
 # A worker that has not even turned its loop for so long hangs, and is replaced. Slow requests do not stop the loop.
 timeout = 30
-# Longer than the slowest answer (a provider's ten seconds, a statement's fifteen), shorter than the proxy's 35.
+# Longer than the slowest answer (ten seconds for a connection, a provider's ten, a statement's five, twice), shorter
+# than the proxy's 35.
 graceful_timeout = 30
 # Proxies open a connection for each request (DEPLOY.md says why); for those that do not, this is enough.
 keepalive = 2
@@ -136,13 +137,16 @@ def post_worker_init(worker: Any) -> None:
     """In the worker, patched, the application loaded, before its first request."""
     import gevent  # noqa: PLC0415
 
-    from namaskah import logs, serving  # noqa: PLC0415
+    from namaskah import logs, postgres, serving, versions  # noqa: PLC0415
+    from namaskah.db import db  # noqa: PLC0415
     from namaskah.wallet import currency_guard  # noqa: PLC0415
 
     logs.configure(worker.app.callable.config)
     serving.let_psycopg2_yield()
     serving.let_in_at_last()
     with worker.wsgi.app_context():
+        postgres.hurry(db.engine, worker.wsgi.config)
+        versions.refuse_old()
         currency_guard.refuse_other_currency()
     worker.wsgi = serving.SocketMiddleware(worker.wsgi)
     gevent.spawn(serving.leave_politely, worker, lambda: _leaving[0] == 1)

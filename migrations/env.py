@@ -4,7 +4,8 @@ from typing import Any
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import text
+
+from migrations import gently
 
 database = current_app.extensions["migrate"].db
 
@@ -15,20 +16,23 @@ def is_ours(item: Any, name: str | None, kind: str, _reflected: bool, _other: An
 
 
 def run() -> None:
-    """Apply migrations, one transaction each. A lock not had within four seconds fails the migration instead of
-    queueing every customer behind it; run it again."""
+    """Apply migrations, one transaction each. A lock not had within half a second is given up and asked for again,
+    instead of queueing every customer behind it; what is done stays done meanwhile."""
     with database.engine.connect() as connection:
-        connection.execute(text("SET lock_timeout = '4s'"))
-        connection.commit()
-        context.configure(
-            connection=connection,
-            target_metadata=database.metadata,
-            include_object=is_ours,
-            compare_type=True,
-            transaction_per_migration=True,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
+        gently.begin(connection)
+        try:
+            context.configure(
+                connection=connection,
+                target_metadata=database.metadata,
+                include_object=is_ours,
+                compare_type=True,
+                transaction_per_migration=True,
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+        finally:
+            # Given up with its limits and its lock: the pool must not hand them to anybody else.
+            connection.invalidate()
 
 
-run()
+gently.patiently(run)

@@ -9,6 +9,8 @@ tracing     which request or job it is           request_log around each request
 logs        what every process writes            redaction   what no log may hold
 metrics     what a web process counts            release     which version runs
 draining    whether this process is about to end
+replica     what is read elsewhere               postgres    limits on time, how many connections
+versions    which servers we run on
 extensions  Flask extensions, instances          errors      what a person may be told
 money       amounts                              filters     how amounts, numbers and times are shown
 language    in which language and zone           mail        one function per e-mail
@@ -32,12 +34,6 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
-
-DATABASE_TIMEOUTS = {  # milliseconds
-    "statement_timeout": 15_000,
-    "lock_timeout": 8_000,
-    "idle_in_transaction_session_timeout": 30_000,
-}
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -114,20 +110,13 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
     from datetime import timedelta
     from pathlib import Path
 
-    from namaskah import admission, headers
+    from namaskah import admission, headers, postgres
 
     secure = headers.is_secure(config)
     return {
         "SQLALCHEMY_DATABASE_URI": config["DATABASE_URL"],
-        "SQLALCHEMY_ENGINE_OPTIONS": {
-            "pool_size": config["DATABASE_POOL_SIZE"],
-            "max_overflow": 0,
-            "pool_timeout": 15,
-            "pool_pre_ping": True,
-            "hide_parameters": True,
-            # No statement of ours needs longer; a forgotten transaction must not hold its locks.
-            "connect_args": {"options": " ".join(f"-c {name}={ms}" for name, ms in DATABASE_TIMEOUTS.items())},
-        },
+        "SQLALCHEMY_ENGINE_OPTIONS": postgres.engine_options(config),
+        "SQLALCHEMY_BINDS": {"replica": postgres.replica_options(config)} if config["DATABASE_REPLICA_URL"] else {},
         "RATELIMIT_STORAGE_URI": config["REDIS_URL"],
         "RATELIMIT_STORAGE_OPTIONS": {"socket_connect_timeout": 0.2, "socket_timeout": 0.2},
         "RATELIMIT_HEADERS_ENABLED": False,

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 from sqlalchemy import text
 
-from namaskah import logs
+from namaskah import logs, versions
 from namaskah import worker as background
 from namaskah.account import deletion
 from namaskah.auth import accounts, audit, roles, sessions
@@ -47,6 +47,7 @@ def register_commands(app: Flask) -> None:
 def worker() -> None:
     """Do the background work until stopped."""
     _refuse_other_currency()
+    _refuse_old_servers()
     logs.configure(current_app.config)
     background.run(current_app._get_current_object())  # type: ignore[attr-defined]  # of the proxy that stands for it
 
@@ -263,6 +264,13 @@ def _refuse_other_currency() -> None:
     try:
         currency_guard.refuse_other_currency()
     except currency_guard.OtherCurrency as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _refuse_old_servers() -> None:
+    try:
+        versions.refuse_old()
+    except versions.TooOld as error:
         raise click.ClickException(str(error)) from None
 
 

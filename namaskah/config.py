@@ -204,8 +204,11 @@ SETTINGS: tuple[Setting, ...] = (
         "STATUS_URL", web_url, "", "page the worker opens to see whether pages are up; empty: BASE_URL's front page"
     ),
     # What we stand on
-    Setting("DATABASE_URL", database_url, REQUIRED, "PostgreSQL 15 or newer; everything that matters is in it"),
+    Setting("DATABASE_URL", database_url, REQUIRED, "PostgreSQL 15 to 18; everything that matters is in it"),
     Setting("DATABASE_POOL_SIZE", integer, 10, "database connections each process keeps"),
+    Setting("DATABASE_STATEMENT_SECONDS", integer, 5, "longest a page's statement may take; workers' three times that"),
+    Setting("DATABASE_REPLICA_URL", database_url, "", "a streaming replica for heavy reading; empty: there is none"),
+    Setting("DATABASE_REPLICA_LAG_SECONDS", integer, 5, "further behind than this it is not read from"),
     Setting("REDIS_URL", text, REQUIRED, "Redis 7 or Valkey: limits, cache and live push; may be lost at any time"),
     # Mail
     Setting("MAIL_SERVER", text, "localhost", "SMTP host that takes our mail"),
@@ -336,6 +339,12 @@ def _contradictions(values: dict[str, Any]) -> list[str]:
             faults.append("BASE_URL must start with https in production")
         if values.get("PASSWORD_MEMORY_MIB", 64) < 12:
             faults.append("PASSWORD_MEMORY_MIB is below 12: passwords would be guessed too fast from a stolen database")
+    if not 1 <= values.get("DATABASE_STATEMENT_SECONDS", 5) <= 9:
+        faults.append(
+            "DATABASE_STATEMENT_SECONDS is 1 to 9: a page must have its answer before a provider's ten are over"
+        )
+    if values.get("DATABASE_POOL_SIZE", 10) < 2 or values.get("DATABASE_REPLICA_LAG_SECONDS", 5) < 1:
+        faults.append("DATABASE_POOL_SIZE is 2 at least, DATABASE_REPLICA_LAG_SECONDS 1")
     if len(values.get("TAX_NAME", "")) > 40:
         faults.append("TAX_NAME is longer than 40 characters")
     if min(values.get("PASSWORD_MEMORY_MIB", 64), values.get("PASSWORD_HASHES_AT_ONCE", 1)) < 1:

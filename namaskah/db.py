@@ -29,15 +29,20 @@ class Base(DeclarativeBase):
 # without opening a new transaction around it.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 
+ONLY_READING = "only_reading"
+
 
 @contextmanager
 def transaction() -> Iterator[None]:
     """Commit at the end, roll back on any error, refuse to nest.
 
-    Raises RuntimeError when one is open already: a verb that opens its own must not be called inside another.
+    Raises RuntimeError when one is open already: a verb that opens its own must not be called inside another; and
+    inside reading_only().
     """
     if in_transaction():
         raise RuntimeError("a transaction is open already")
+    if db.session.info.get(ONLY_READING):
+        raise RuntimeError("here is only read")
     db.session.info["transaction_open"] = True
     try:
         yield
@@ -60,6 +65,18 @@ def require_transaction() -> None:
         raise RuntimeError("this must run inside transaction()")
 
 
+@contextmanager
+def reading_only() -> Iterator[None]:
+    """Inside, transaction() is refused: what may as well be read from a replica (replica.py) must not write."""
+    info = db.session.info
+    before = info.get(ONLY_READING, False)
+    info[ONLY_READING] = True
+    try:
+        yield
+    finally:
+        info[ONLY_READING] = before
+
+
 def leave_database() -> None:
     """Give the connection back before a slow call to somebody else. Raises RuntimeError inside a transaction().
 
@@ -68,6 +85,16 @@ def leave_database() -> None:
     if in_transaction():
         raise RuntimeError("no call to the outside inside a transaction")
     db.session.rollback()
+
+
+def end_reading() -> None:
+    """As leave_database(), and what was read so far stays readable: a look at it opens no transaction again."""
+    if in_transaction():
+        raise RuntimeError("a transaction is open already")
+    if db.session.new or db.session.dirty or db.session.deleted:
+        db.session.rollback()
+    else:
+        db.session.commit()
 
 
 def database_time() -> datetime:

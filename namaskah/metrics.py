@@ -32,6 +32,12 @@ OPEN_SOCKETS = Gauge(
     multiprocess_mode="livesum",
     registry=_own,
 )
+REPLICA_READS = Counter(
+    "namaskah_replica_reads",
+    "Readings that may go to a replica, by where they went.",
+    ("place",),
+    registry=_own,
+)
 CRASHES = Counter("namaskah_unhandled_errors", "Requests that ended in an error nobody expected.", registry=_own)
 
 

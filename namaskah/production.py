@@ -20,6 +20,7 @@ def faults(values: Mapping[str, Any]) -> list[str]:
         *_paystack_faults(values),
         *_provider_faults(values),
         *_server_faults("DATABASE_URL", values.get("DATABASE_URL", "")),
+        *_server_faults("DATABASE_REPLICA_URL", values.get("DATABASE_REPLICA_URL", "")),
         *_server_faults("REDIS_URL", values.get("REDIS_URL", "")),
         *_mail_faults(values),
     ]

@@ -20,7 +20,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
-from namaskah import crashes, jobs, mail, tracing
+from namaskah import crashes, jobs, mail, postgres, tracing
 from namaskah.account import exports
 from namaskah.auth import accounts, credentials, email_changes
 from namaskah.backups import alarms, drills, schedule, tombstones
@@ -228,8 +228,7 @@ def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:
 
 def _queue(app: Flask) -> App:
     """The queue as the worker needs it: with the asynchronous driver, tasks registered, lost jobs taken up again."""
-    address = app.config["DATABASE_URL"].replace("postgresql+psycopg2://", "postgresql://")
-    queue = App(connector=PsycopgConnector(conninfo=address))
+    queue = App(connector=PsycopgConnector(**postgres.queue_options(app.config)))
     for name, verb in TASKS.items():
         _register(queue, app, name, verb)
 

@@ -17,6 +17,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select, select
 from sqlalchemy.orm import aliased
 
+from namaskah import replica
 from namaskah.auth import audit
 from namaskah.auth.models import AuditEvent, EmailChange, PolicyAcceptance, Session, User
 from namaskah.auth.second_factor.models import Passkey
@@ -306,7 +307,7 @@ def pack(user: User, progress: Callable[[int], None]) -> bytes:
             packed.writestr("account.json", json.dumps(_account(user), indent=2, ensure_ascii=False))
         progress(1)
         for number, sheet in enumerate(SHEETS):
-            with packed.open(f"{sheet.name}.csv", "w") as raw, reading_as(user):
+            with packed.open(f"{sheet.name}.csv", "w") as raw, reading_as(user), replica.reading(as_of_now=True):
                 _write(raw, made, sheet.rows(user))
             progress(number + 2)
     if made.tell() > LARGEST:

@@ -29,6 +29,7 @@ def at(url: str) -> Iterator[None]:
     app.config.update(current_app.config)
     options: dict[str, Any] = {"poolclass": NullPool, "connect_args": databases.PATIENT, "hide_parameters": True}
     app.config.update(SQLALCHEMY_DATABASE_URI=url, DATABASE_URL=url, SQLALCHEMY_ENGINE_OPTIONS=options)
+    app.config.update(SQLALCHEMY_BINDS={}, DATABASE_REPLICA_URL="")  # those are of the database we serve from
     db.init_app(app)
     migrate.init_app(app, db, compare_type=True)
     babel.init_app(app, default_translation_directories=app.config["TRANSLATIONS"])

@@ -8,14 +8,14 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from namaskah import postgres, versions
 from namaskah.doctor.findings import Finding, bad, ok, warning
 from namaskah.production import LOOPBACK
 from namaskah.watch import probing
 
-OLDEST, NEWEST = 15, 18
+OLDEST, NEWEST = versions.POSTGRES
 # What must be on for a commit to survive a crash of the machine.
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
-WORKER_CONNECTIONS = 30  # its periodic verbs' threads and the queue's own
 
 
 def connect(values: dict[str, Any]) -> Engine:
@@ -29,7 +29,8 @@ def look(values: dict[str, Any]) -> list[Finding]:
         with connect(values).connect() as connection:
             found = [_version(connection), _settings(connection), _zone(connection), _durability(connection)]
             found += [*_rights(connection), _schema(connection), _room(connection, values)]
-            return [*found, _privacy(connection, values)]
+            found += [_privacy(connection, values)]
+        return [*found, _limits(values)]
     except SQLAlchemyError as error:
         # The driver's own words; they name host, port and role, never the password.
         why = re.sub(r"\s+", " ", str(getattr(error, "orig", None) or type(error).__name__))[:200]
@@ -121,7 +122,7 @@ def _schema(connection: Connection) -> Finding:
 
 def _room(connection: Connection, values: dict[str, Any]) -> Finding:
     allowed = int(_show(connection, "max_connections")) - int(_show(connection, "superuser_reserved_connections"))
-    wanted = values["WEB_WORKERS"] * values["DATABASE_POOL_SIZE"] + WORKER_CONNECTIONS
+    wanted = sum(postgres.connections(values))
     says = f"{allowed} allowed, one web host and one worker take up to {wanted}"
     if wanted > allowed:
         mend = "Raise max_connections, or lower WEB_WORKERS or DATABASE_POOL_SIZE; past 300 put pgbouncer before it."
@@ -140,3 +141,24 @@ def _privacy(connection: Connection, values: dict[str, Any]) -> Finding:
         mend = "Add ?sslmode=require (better verify-full) to DATABASE_URL, unless the network between is private."
         return warning("database privacy", "what we say to it travels in the clear", mend)
     return ok("database privacy", "encrypted")
+
+
+def _limits(values: dict[str, Any]) -> Finding:
+    """What is in force on a session opened as the application opens it: pgbouncer may have dropped what was asked."""
+    wanted = postgres.timeouts(values, pages=False)
+    engine = create_engine(values["DATABASE_URL"], **postgres.engine_options(values) | {"pool_size": 1})
+    try:
+        with engine.connect() as connection:
+            query = text("SELECT name, setting FROM pg_settings WHERE name = ANY(:names)")
+            found = {row.name: int(row.setting) for row in connection.execute(query, {"names": list(wanted)})}
+    finally:
+        engine.dispose()
+    endless = [name for name in wanted if found[name] == 0]
+    if endless:
+        role = make_url(values["DATABASE_URL"]).username or "namaskah"
+        quick = postgres.timeouts(values, pages=True)
+        mend = " ".join(f"ALTER ROLE {role} SET {name} = {quick[name]};" for name in endless)
+        says = f"{', '.join(endless)} not in force: what hangs holds its locks for ever"
+        return warning("database limits", says, f"A pooler keeps ours out; set them at the server: {mend}")
+    shown = ", ".join(f"{name.split('_', 1)[0]} {found[name] / 1000:g} s" for name in wanted)
+    return ok("database limits", f"in force: {shown}")

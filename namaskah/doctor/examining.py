@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from namaskah import config
-from namaskah.doctor import clock, database, host, mail, paystack, providers, redis, settings, site, worker
+from namaskah.doctor import clock, database, host, mail, paystack, providers, redis, replica, settings, site, worker
 from namaskah.doctor.findings import Finding, bad
 from namaskah.redaction import Redactor
 
 # Name → what looks at it. Each takes the settings and needs those named beside it; without them it is left out.
 CHECKS: tuple[tuple[str, Callable[[dict[str, Any]], list[Finding]], tuple[str, ...]], ...] = (
     ("database", database.look, ("DATABASE_URL",)),
+    ("replica", replica.look, ("DATABASE_URL",)),
     ("worker", worker.look, ("DATABASE_URL",)),
     ("redis", redis.look, ("REDIS_URL",)),
     ("mail", mail.look, ("MAIL_SERVER",)),

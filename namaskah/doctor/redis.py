@@ -6,9 +6,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from namaskah import versions
 from namaskah.doctor.findings import Finding, bad, ok, warning
 
-OLDEST = 7
+OLDEST = versions.REDIS_OLDEST
 SLOW_SECONDS = 0.05  # our calls give up after 0.2
 
 

@@ -11,7 +11,7 @@ from namaskah.db import db, transaction
 from namaskah.wallet.models import LedgerAccount, LedgerEntry, LedgerSnapshot, LedgerTransaction
 
 # An entry with a lower number may be committed after one with a higher. Whatever began an hour ago is committed or
-# gone: no transaction of ours may be open for longer than a minute (DATABASE_TIMEOUTS).
+# gone: no transaction of ours may be open for longer than a minute (postgres.py).
 SETTLED = func.make_interval(0, 0, 0, 0, 1)
 A_DAY = func.make_interval(0, 0, 0, 1)
 

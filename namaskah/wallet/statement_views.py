@@ -1,7 +1,7 @@
 """The statement: a page to look things up, and files to keep."""
 
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from flask import (
     Response,
@@ -16,7 +16,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from namaskah import limits
+from namaskah import limits, replica
 from namaskah.auth.access import customer, me
 from namaskah.auth.passwords import beside_the_loop
 from namaskah.db import leave_database
@@ -39,9 +39,7 @@ def show_statement() -> ResponseReturnValue:
             "wallet/statement.html", form=form, shown=show, has_gifts=show == "gifts", page=None, chosen=_chosen(form)
         ), 422
     period = _period(form, show)
-    page = statement.statement(
-        me().id, show, _place("before"), _place("after"), within=period.span, words=form.words.data or ""
-    )
+    page = _page(show, period, form.words.data or "")
     chosen = _chosen(form)
     links = {"show": None if show == "all" else show} | chosen
     return render_template(
@@ -80,16 +78,31 @@ def statement_file(kind: str) -> ResponseReturnValue:
     return response
 
 
+def _page(show: str, period: Period, words: str) -> statement.StatementPage:
+    """Looking for words reads thousands of lines, elsewhere if there is a replica."""
+    user_id, before, after = me().id, _place("before"), _place("after")
+
+    def found() -> statement.StatementPage:
+        return statement.statement(user_id, show, before, after, within=period.span, words=words)
+
+    return replica.read(found, as_of_now=True) if words else found()
+
+
 def _csv(period: Period) -> Response:
+    return send_file(replica.read(lambda: _csv_file(period), as_of_now=True), mimetype="text/csv")
+
+
+def _csv_file(period: Period) -> IO[bytes]:
     # On disk first: a slow reader holds neither memory nor the request, and a fault is a page instead of half a file.
     file = TemporaryFile()  # noqa: SIM115 (the response closes it)
     file.writelines(piece.encode() for piece in statement_files.csv_pieces(period))
     file.seek(0)
-    return send_file(file, mimetype="text/csv")
+    return file
 
 
 def _pdf(period: Period) -> Response:
-    paper = statement_files.paper(me(), period)
+    user = me()
+    paper = replica.read(lambda: statement_files.paper(user, period), as_of_now=True)
     leave_database()
     response = make_response(beside_the_loop(printed, paper))
     response.mimetype = "application/pdf"

@@ -1,6 +1,7 @@
 """/metrics: what the web processes count (`namaskah/metrics.py`), what was counted over all time (`totals`) and what is
 the case now (`figures`), in Prometheus' words. Without a database it tells the first, and that there is none."""
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 
@@ -11,7 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text as sql
 from sqlalchemy.exc import SQLAlchemyError
 
-from namaskah import metrics, release
+from namaskah import metrics, release, replica
 from namaskah.db import db
 from namaskah.watch import figures, probing, totals
 
@@ -90,7 +91,19 @@ class _Now(Collector):
         if schema is not None:
             migrated = float(probing.is_migrated(schema))
             yield GaugeMetricFamily("namaskah_migrated", "Whether the schema is ours or newer.", migrated)
-            yield from probing.quietly(_from_database, [])
+            yield from probing.quietly(_of_the_replica, [])
+            yield from probing.quietly(lambda: replica.read(_from_database), [])
+
+
+def _of_the_replica() -> list[Metric]:
+    """Each web process looks for itself. Nothing is told where there is none."""
+    if not replica.is_set():
+        return []
+    found = replica.look()
+    up = GaugeMetricFamily("namaskah_replica_up", "Whether the replica is read from.", float(found.state == replica.OK))
+    lag = GaugeMetricFamily("namaskah_replica_lag_seconds", "How far behind it is at most.")
+    lag.add_metric((), math.inf if found.lag is None else found.lag)
+    return [up, lag]
 
 
 def _from_database() -> list[Metric]:

@@ -8,7 +8,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import text
 
-from namaskah import draining, release
+from namaskah import draining, release, replica
 from namaskah.db import db
 from namaskah.watch import facts, heartbeats, measuring, probing
 
@@ -16,6 +16,7 @@ from namaskah.watch import facts, heartbeats, measuring, probing
 QUEUE_LATE_SECONDS = 60
 KEPT_SECONDS = 2.0
 MEASURED_WITHIN_SECONDS = 300
+UNKNOWN = "unknown"
 
 
 class _Last:
@@ -31,6 +32,7 @@ class Readiness:
     migrated: bool
     draining: bool
     degraded: list[str]
+    replica: str
 
     @property
     def is_ready(self) -> bool:
@@ -43,13 +45,16 @@ class Readiness:
 
 
 def readiness() -> Readiness:
-    """Asks the database and Redis alone: a provider or a mail server that is away must not empty the site."""
+    """Asks the databases and Redis alone: a provider or a mail server that is away must not empty the site."""
     found = probing.schema()
+    other = probing.quietly(lambda: replica.look().state, UNKNOWN) if found is not None else UNKNOWN
+    degraded = {"redis": not probing.redis_answers(), "replica": other not in (replica.NONE, replica.OK, UNKNOWN)}
     return Readiness(
         database=found is not None,
         migrated=found is None or probing.is_migrated(found),
         draining=draining.is_draining(),
-        degraded=[] if probing.redis_answers() else ["redis"],
+        degraded=[name for name, is_so in degraded.items() if is_so],
+        replica=other if replica.is_set() else replica.NONE,
     )
 
 
@@ -70,8 +75,9 @@ def told() -> dict[str, Any]:
         "status": "down" if not is_up else "degraded" if degraded or ready.draining else "ok",
         "degraded": degraded,
         "database": "ok" if is_up else _what_is_wrong(ready),
+        "replica": ready.replica,
         "redis": "down" if "redis" in ready.degraded else "ok",
-        "worker": "unknown" if not inside else "ok" if workers else "down",
+        "worker": UNKNOWN if not inside else "ok" if workers else "down",
         "workers": workers,
         "queue_age_seconds": round(inside.get("queue_age", 0), 1) if inside else None,
         "draining": ready.draining,

@@ -30,6 +30,9 @@ ROOMS: dict[str, set[str]] = {
     "claims": {"db"},
     "extensions": set(),
     "crashes": {"release", "tracing"},
+    "postgres": set(),
+    "versions": {"db", "extensions"},
+    "replica": {"db", "metrics"},
     "strength": set(),
     "spreadsheets": set(),
     "production": {"strength"},
@@ -75,7 +78,7 @@ ROOMS: dict[str, set[str]] = {
     "wallet": {
         "wallet.currencies", "wallet.fees", "wallet.paystack", "wallet.paystack_cards", "wallet.paystack_disputes",
         "wallet.paystack_refunds", "auth", "auth.models", "claims", "db", "errors", "filters", "jobs", "language",
-        "limits", "live", "mail", "money", "papers", "spreadsheets",
+        "limits", "live", "mail", "money", "papers", "replica", "spreadsheets",
     },
     "numbers.registry": {"db", "providers.base", "providers.fivesim", "providers.sms_activate"},
     "numbers": {
@@ -90,11 +93,11 @@ ROOMS: dict[str, set[str]] = {
     },
     "watch": {
         "auth", "db", "draining", "extensions", "http", "metrics", "numbers", "numbers.registry", "reconciliation",
-        "release", "wallet",
+        "release", "replica", "wallet",
     },
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "legacy.models", "limits", "live", "mail", "money",
-        "numbers", "papers", "spreadsheets", "wallet",
+        "numbers", "papers", "replica", "spreadsheets", "wallet",
     },
     "legacy": {
         "legacy.models", "auth", "auth.models", "db", "live", "mail", "money", "numbers", "numbers.directory",
@@ -111,14 +114,17 @@ ROOMS: dict[str, set[str]] = {
         "reconciliation", "wallet", "wallet.paystack", "watch",
     },
     "worker": {
-        "account", "auth", "backups", "crashes", "db", "housekeeping", "jobs", "mail", "numbers",
+        "account", "auth", "backups", "crashes", "db", "housekeeping", "jobs", "mail", "numbers", "postgres",
         "reconciliation", "tracing", "wallet", "watch",
     },
     "commands": {
         "account", "auth", "auth.models", "backups", "db", "doctor", "housekeeping", "legacy", "logs",
-        "numbers", "numbers.registry", "reconciliation", "wallet", "worker",
+        "numbers", "numbers.registry", "reconciliation", "versions", "wallet", "worker",
     },
-    "doctor": {"config", "http", "numbers.registry", "production", "providers.base", "redaction", "watch"},
+    "doctor": {
+        "config", "http", "numbers.registry", "postgres", "production", "providers.base", "redaction",
+        "versions", "watch",
+    },
     # a program of its own
     "sandbox": set(),
 }  # fmt: skip
@@ -158,6 +164,7 @@ OUTBOUND = {
         "live/subscription.py",
         "numbers/catalogue.py",
         "numbers/pacing.py",
+        "versions.py",
         "watch/probing.py",
     },
     "procrastinate": {"jobs.py", "worker.py"},
