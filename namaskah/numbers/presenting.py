@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -217,12 +218,12 @@ def describe(ids: list[str]) -> dict[str, str]:
     """One short name for each of these activations, for the statement's lines."""
     wanted = select(Activation.id, Activation.service_code, Activation.country_code)
     rows = db.session.execute(wanted.where(Activation.id.in_(map(int, ids))))
-    return {
-        str(row.id): _(
-            "%(service)s, %(country)s", service=service_name(row.service_code), country=country_label(row.country_code)
-        )
-        for row in rows
-    }
+    said = cache(_goods)  # of a thousand lines most are about the same few
+    return {str(row.id): said(row.service_code, row.country_code) for row in rows}
+
+
+def _goods(service_code: str, country_code: str) -> str:
+    return str(_("%(service)s, %(country)s", service=service_name(service_code), country=country_label(country_code)))
 
 
 def country_label(code: str) -> str:

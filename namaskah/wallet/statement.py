@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import chain
+from typing import Any
 
 from flask import current_app
 from sqlalchemy import Row, ScalarSelect, null, select
@@ -27,7 +28,7 @@ from namaskah.wallet.periods import Span
 from namaskah.wallet.statement_words import say
 
 PAGE = 25
-STEP = 500  # lines read at once where not each is wanted
+STEP = 1_000  # lines read at once where not each is wanted
 MOST_LOOKED_AT = 5_000  # for one page
 FILTERS: dict[str, tuple[str, ...]] = {
     "all": (),
@@ -112,7 +113,7 @@ def account_of(show: str) -> str:
 
 
 def in_pieces(span: Span) -> Iterator[list[StatementRow]]:
-    """All lines of a span, oldest first, some hundred at a time."""
+    """All lines of a span, oldest first, some at a time."""
     gifts = _gifts_beside(span)
     for first in range(span.first, span.end, STEP):
         piece = Span(span.account_id, first, min(first + STEP, span.end))
@@ -124,10 +125,9 @@ def _look(
 ) -> tuple[list[StatementRow], Span]:
     """So many matching rows, and what of the span was not looked at. Lines are numbered without a gap, so a piece of
     the account is a range of its index, and however little matches no page looks at more than MOST_LOOKED_AT."""
-    # Of kinds alone PostgreSQL stops at the last that is wanted; words are looked for here, in what the reader sees.
-    step = STEP if words else MOST_LOOKED_AT if kinds else wanted
+    step = STEP if kinds or words else wanted
     needle, gifts, said = _Needle.of(words), _gifts_beside(span), cache(say)
-    found: list[StatementRow] = []
+    found: list[Any] = []
     looked = 0
     while span.lines and len(found) < wanted and looked < MOST_LOOKED_AT:
         at = min(step, span.lines)
@@ -135,9 +135,10 @@ def _look(
         below, above = Span(span.account_id, span.first, edge), Span(span.account_id, edge, span.end)
         piece, span = (below, above) if upwards else (above, below)
         lines = _lines(piece, kinds, None if words else wanted - len(found), gifts, upwards=upwards)
-        found += _rows(lines, needle, said)
+        # Words are looked for in what the reader sees; of kinds alone all lines are made into rows at once.
+        found += _rows(lines, needle, said) if words else lines
         looked += at
-    return found[:wanted], span
+    return found[:wanted] if words else _rows(found), span
 
 
 Line = Row[int, int, int, str, str, str, datetime, int | None]
