@@ -2,6 +2,7 @@
 somebody's way from opening an account to the receipt, and it ends as if nothing had been."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -127,10 +128,9 @@ def test_a_worker_is_killed_and_both_servers_push_what_the_other_reads(site: Sit
     shopper = ready_to_buy(site)
     site.all_are_up()
     page = shopper.buy()
+    # For two seconds nginx leaves a server alone that was away a moment ago.
     holders: set[str] = set()
-    for _page in range(6):
-        holders.add(shopper.open_page())
-    assert len(holders) == 2, "nginx gave all pages to one server"
+    wait_until(lambda: holders.add(shopper.open_page()) or time.sleep(0.5) or len(holders) == 2, 8, "a page of each")
     site.kill_worker(number)
     send_code(site, page)
     shopper.waits_for('data-state="received"')
