@@ -147,8 +147,8 @@ RUSH, SCENARIOS, LOST = "numbers/test_races.py", "money/test_scenarios.py", "mon
 CODE: tuple[Mutant, ...] = (
     # transactions
     _code("db-nesting", "transaction() refuses to nest", "db.py",
-          '    if in_transaction():\n        raise RuntimeError("a transaction is open already")\n', "",
-          BELOW),
+          '    if in_transaction():\n        raise RuntimeError("a transaction is open already")\n    if db.session.info',
+          "    if db.session.info", BELOW),
     _code("db-rollback", "an error in transaction() takes everything back", "db.py",
           "    except BaseException:\n        db.session.rollback()\n        raise\n",
           "    except BaseException:\n        db.session.commit()\n        raise\n",
@@ -160,7 +160,7 @@ CODE: tuple[Mutant, ...] = (
           '    if in_transaction():\n        raise RuntimeError("no call', '    if False:\n        raise RuntimeError("no call',
           TOPUPS, "guards/test_calls_outside.py"),
     _code("db-leave-rollback", "a call to the outside holds no connection", "db.py",
-          'transaction")\n    db.session.rollback()\n\n\ndef database_time', 'transaction")\n\n\ndef database_time',
+          'transaction")\n    db.session.rollback()\n\n\ndef end_reading', 'transaction")\n\n\ndef end_reading',
           "guards/test_calls_outside.py"),
     _code("jobs-require", "a job is written in somebody's transaction", "jobs.py",
           "    require_transaction()\n    if tracing.known_id", "    if tracing.known_id", BELOW),
