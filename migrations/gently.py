@@ -127,7 +127,7 @@ def backfill(table: str, values: str, where: str) -> None:
 
 def add_check(name: str, table: str, condition: str) -> None:
     """A CHECK that new rows obey at once; validate() proves the old ones, in a later migration."""
-    op.create_check_constraint(name, table, condition, postgresql_not_valid=True)
+    op.create_check_constraint(op.f(name), table, condition, postgresql_not_valid=True)
 
 
 def validate(name: str, table: str) -> None:
