@@ -10,6 +10,7 @@ from websocket import WebSocket, WebSocketConnectionClosedException, WebSocketTi
 from tests.chaos.stand import Browser
 
 EVERY_HOW_MANYETH_BUYS = 20  # at 50 requests a second that is 200,000 numbers a day
+LOOKED_AT = ("/activations", "/wallet", "/terms", "/activations")
 Door = Callable[[int], int]
 """The port for the so-and-so-manyeth request: a proxy's, or whichever a balancer chooses."""
 
@@ -33,13 +34,13 @@ class Customer(threading.Thread):
             turn, due, began = turn + 1, due + self.seconds, time.monotonic()
             self.browser._url = f"http://127.0.0.1:{self.door(turn)}"
             try:
-                self.statuses.append(self._buy(turn) if turn % EVERY_HOW_MANYETH_BUYS == 0 else self._look())
+                self.statuses.append(self._buy(turn) if turn % EVERY_HOW_MANYETH_BUYS == 0 else self._look(turn))
             except Exception as error:
                 self.faults.append(f"{type(error).__name__}: {error}")
             self.took.append(time.monotonic() - began)
 
-    def _look(self) -> int:
-        return self.browser.get("/wallet").status
+    def _look(self, turn: int) -> int:
+        return self.browser.get(LOOKED_AT[turn % len(LOOKED_AT)]).status
 
     def _buy(self, turn: int) -> int:
         key = uuid4().hex
