@@ -90,12 +90,13 @@ def _hand_over() -> None:
     from namaskah.account import export_views
     from namaskah.numbers import presenting, proofs, pushing
     from namaskah.wallet import evidence, statement
-    from namaskah.watch import figures
+    from namaskah.watch import figures, health
 
     live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
     statement.describers["activation"] = presenting.describe
     evidence.sources["activation"] = proofs.purchases
     figures.ages.update(backup=backups.backup_age, restore_drill=backups.drill_age)
+    health.troubles[:] = [backups.troubles]
 
 
 def _watched(app: Flask) -> Flask:
