@@ -88,13 +88,14 @@ def _hand_over() -> None:
     from namaskah.housekeeping import reading as housekeeping
     from namaskah.numbers import presenting, proofs, pushing
     from namaskah.wallet import evidence, statement
-    from namaskah.watch import figures
+    from namaskah.watch import figures, health
 
     live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
     statement.describers["activation"] = presenting.describe
     evidence.sources["activation"] = proofs.purchases
     figures.ages.update(backup=backups.backup_age, restore_drill=backups.drill_age)
     figures.housekeeping.update(succeeded=housekeeping.succeeded, erased=housekeeping.erased)
+    health.troubles[:] = [backups.troubles]
 
 
 def _watched(app: Flask) -> Flask:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import select
 
 from namaskah.admin import disputes
@@ -15,7 +16,7 @@ from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
 from namaskah.wallet import house, inbox, refund_reading, reversals, top_up_lists
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, TopUp
-from namaskah.watch import heartbeats
+from namaskah.watch import heartbeats, probing
 
 SHOWN = 20
 # The books are checked every ten minutes; nobody has for this long: is a worker running?
@@ -29,6 +30,8 @@ def read() -> dict[str, Any]:
     now = datetime.now(UTC)
     found = {
         "now": now,
+        "redis_answers": probing.redis_answers(),
+        "fresh_since": now - timedelta(seconds=current_app.config["OFFER_FRESH_SECONDS"]),
         "stale_rates": [rate.currency for rate in rates.stale(now) if rate.valid_from],
         "undated_rates": [rate.currency for rate in rates.stale(now) if not rate.valid_from],
         "missing_rates": rates.missing(),

@@ -5,5 +5,6 @@ throws it away; docs/backups.md is the runbook.
 """
 
 from namaskah.backups.runs import Age, age, backup_age, drill_age
+from namaskah.backups.status import troubles
 
-__all__ = ["Age", "age", "backup_age", "drill_age"]
+__all__ = ["Age", "age", "backup_age", "drill_age", "troubles"]

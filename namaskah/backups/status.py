@@ -6,6 +6,7 @@ from typing import Any
 
 from namaskah.backups import alarms, place, runs
 from namaskah.backups.models import BackupRun
+from namaskah.db import database_time
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,18 @@ def read(now: datetime) -> Status | None:
         late=alarms.late(now),
         sentences=alarms.SENTENCES,
     )
+
+
+def troubles() -> list[str]:
+    """What an outside monitor is told: "backup" or "restore_drill" while the last one failed, or one is overdue."""
+    found = read(database_time())
+    if found is None:
+        return []
+    is_wrong = {
+        "backup": found.failed is not None or "create_late" in found.late,
+        "restore_drill": found.drill_failed is not None or "drill_late" in found.late,
+    }
+    return [name for name, is_so in is_wrong.items() if is_so]
 
 
 def _newer(failed: BackupRun | None, succeeded: BackupRun | None) -> BackupRun | None:

@@ -1,5 +1,6 @@
 """What is told of our health: to whoever restarts processes, balances the load, or looks at it from outside."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -17,6 +18,10 @@ QUEUE_LATE_SECONDS = 60
 KEPT_SECONDS = 2.0
 MEASURED_WITHIN_SECONDS = 300
 UNKNOWN = "unknown"
+
+# What other rooms know to be not well, by name, and no reason for customers to go: filled by create_app(). Each is
+# asked within the transaction that reads the rest.
+troubles: list[Callable[[], list[str]]] = []
 
 
 class _Last:
@@ -110,7 +115,10 @@ def _inside() -> dict[str, Any]:
     found = {
         "workers": sum(worker.is_alive for worker in heartbeats.workers()),
         "queue_age": facts.oldest_job(),
-        "degraded": [part for part, state in parts.items() if state != "ok"],
+        "degraded": [
+            *(part for part, state in parts.items() if state != "ok"),
+            *(name for trouble in troubles for name in trouble()),
+        ],
     }
     db.session.rollback()
     return found

@@ -17,7 +17,8 @@ from sqlalchemy.engine import make_url
 
 from dev.binaries import postgres_account
 from dev.process import free_port, port_is_free, spawn, stop
-from namaskah import DATABASE_TIMEOUTS
+from namaskah import postgres
+from namaskah.config import SETTINGS
 from namaskah.db import db
 from namaskah.watch import heartbeats
 from tests.chaos.stand import Browser, Stand, stand
@@ -26,6 +27,7 @@ from tests.deploy.shopper import Shopper
 from tests.support import ROOT, broken_invariants, make_user, wait_until
 
 SERVER_CONNECTIONS = 3
+LIMITS = postgres.timeouts({setting.name: setting.default for setting in SETTINGS}, pages=True)
 
 
 def conf() -> configparser.ConfigParser:
@@ -37,7 +39,7 @@ def conf() -> configparser.ConfigParser:
 def test_it_sets_the_limits_of_our_own_connections() -> None:
     [line] = conf()["databases"].values()
     set_there = dict(re.findall(r"SET (\w+) = (\d+)", line))
-    assert set_there == {name: str(milliseconds) for name, milliseconds in DATABASE_TIMEOUTS.items()}
+    assert set_there == {name: str(milliseconds) for name, milliseconds in LIMITS.items()}
     assert conf()["pgbouncer"]["pool_mode"] == "transaction"
     assert "options" in conf()["pgbouncer"]["ignore_startup_parameters"].split(",")
 
@@ -107,7 +109,7 @@ def place(
 def test_connections_through_it_have_our_limits(place: tuple[Stand, str]) -> None:
     _made, through = place
     with closing(psycopg2.connect(through.replace("+psycopg2", ""))) as opened, opened.cursor() as cursor:
-        for name, milliseconds in DATABASE_TIMEOUTS.items():
+        for name, milliseconds in LIMITS.items():
             cursor.execute("SELECT setting FROM pg_settings WHERE name = %s", (name,))
             assert cursor.fetchone() == (str(milliseconds),), name
 
