@@ -65,6 +65,22 @@ def require_transaction() -> None:
         raise RuntimeError("this must run inside transaction()")
 
 
+def leave_database() -> None:
+    """Give the connection back before a slow call to somebody else. Raises RuntimeError inside a transaction().
+
+    A provider that takes ten seconds must hold neither a lock nor a pooled connection.
+    """
+    if in_transaction():
+        raise RuntimeError("no call to the outside inside a transaction")
+    db.session.rollback()
+
+
+def database_time() -> datetime:
+    """The time by PostgreSQL's clock, the one that decides. Every process has a clock of its own, which may be wrong;
+    what is due, over or too early is asked of this one alone."""
+    return db.session.scalars(select(func.clock_timestamp())).one()
+
+
 @contextmanager
 def reading_only() -> Iterator[None]:
     """Inside, transaction() is refused: what may as well be read from a replica (replica.py) must not write."""
@@ -77,30 +93,14 @@ def reading_only() -> Iterator[None]:
         info[ONLY_READING] = before
 
 
-def leave_database() -> None:
-    """Give the connection back before a slow call to somebody else. Raises RuntimeError inside a transaction().
-
-    A provider that takes ten seconds must hold neither a lock nor a pooled connection.
-    """
-    if in_transaction():
-        raise RuntimeError("no call to the outside inside a transaction")
-    db.session.rollback()
-
-
 def end_reading() -> None:
     """As leave_database(), and what was read so far stays readable: a look at it opens no transaction again."""
     if in_transaction():
-        raise RuntimeError("a transaction is open already")
+        raise RuntimeError("nothing is read elsewhere inside a transaction")
     if db.session.new or db.session.dirty or db.session.deleted:
         db.session.rollback()
     else:
         db.session.commit()
-
-
-def database_time() -> datetime:
-    """The time by PostgreSQL's clock, the one that decides. Every process has a clock of its own, which may be wrong;
-    what is due, over or too early is asked of this one alone."""
-    return db.session.scalars(select(func.clock_timestamp())).one()
 
 
 def violated(error: IntegrityError) -> str | None:

@@ -186,7 +186,8 @@ def queries() -> Iterator[str]:
 def families() -> dict[str, set[str]]:
     """Every name that /metrics may have, as Prometheus stores it, with its labels."""
     found: dict[str, set[str]] = {}
-    for collector in (metrics.REQUESTS, metrics.REQUEST_SECONDS, metrics.OPEN_SOCKETS, metrics.CRASHES):
+    own = (metrics.REQUESTS, metrics.REQUEST_SECONDS, metrics.OPEN_SOCKETS, metrics.CRASHES, metrics.REPLICA_READS)
+    for collector in own:
         [family] = collector.describe()
         names = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}[family.type]
         found |= {family.name + end: {*collector._labelnames, "le"} for end in names}
@@ -196,6 +197,7 @@ def families() -> dict[str, set[str]]:
     for _key, name, _what, labels in exposition.SORTED:
         found |= {name + end: {*labels, "le"} for end in ("_bucket", "_sum", "_count")}
     up = ("namaskah_database_up", "namaskah_redis_up", "namaskah_migrated")
+    up += ("namaskah_replica_up", "namaskah_replica_lag_seconds")
     return found | {name: set() for name in up} | {"namaskah_build": {"version", "commit"}}
 
 
