@@ -160,7 +160,7 @@ CODE: tuple[Mutant, ...] = (
           '    if in_transaction():\n        raise RuntimeError("no call', '    if False:\n        raise RuntimeError("no call',
           TOPUPS, "guards/test_calls_outside.py"),
     _code("db-leave-rollback", "a call to the outside holds no connection", "db.py",
-          'transaction")\n    db.session.rollback()\n\n\ndef end_reading', 'transaction")\n\n\ndef end_reading',
+          'transaction")\n    db.session.rollback()\n\n\ndef database_time', 'transaction")\n\n\ndef database_time',
           "guards/test_calls_outside.py"),
     _code("jobs-require", "a job is written in somebody's transaction", "jobs.py",
           "    require_transaction()\n    if tracing.known_id", "    if tracing.known_id", BELOW),

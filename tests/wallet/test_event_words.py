@@ -17,7 +17,7 @@ def said(app: Flask, name: str, outcome: str) -> str:
         return event_words.outcome(event)
 
 
-@pytest.mark.parametrize("word", [*(set(DISPUTE_STATES) - {"resolved"}), *OUTCOMES])
+@pytest.mark.parametrize("word", [*sorted({*DISPUTE_STATES, *OUTCOMES} - {"resolved"})])
 def test_a_dispute(app: Flask, word: str) -> None:
     told = said(app, "charge.dispute.create", word)
     assert "dispute" in told and word not in told.split() and not told.startswith("Done")
