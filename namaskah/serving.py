@@ -18,7 +18,10 @@ CONNECT_SECONDS = 5.0
 _CONNECTING = 20  # psycopg2's CONN_STATUS_CONNECTING, which it does not export
 # A reader that takes nothing for this long is gone.
 SEND_SECONDS = 15.0
-# When we stop: so long may a page, which is just being drawn or reads slowly, take until it knows. Then it is cut off.
+# When we stop, pages are not all sent away at once: whoever takes them draws each anew. In all so many seconds at most.
+FAREWELLS_A_SECOND = 50
+LONGEST_FAREWELL = 12.0
+# Then so long may a page, which is just being drawn or reads slowly, take until it knows. Then it is cut off.
 LAST_WORD_SECONDS = 2.0
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -135,7 +138,9 @@ def leave_politely(worker: Any, is_leaving: Callable[[], bool]) -> None:
     # First, or pages that we send elsewhere come back to us. gunicorn closes it too, up to a second later.
     for door in LastCall.doors:
         door.close()
-    live.close_all(live.SERVICE_RESTART)
+    gap = min(1 / FAREWELLS_A_SECOND, LONGEST_FAREWELL / max(live.count(), 1))
+    for _page in live.close_each(live.SERVICE_RESTART):
+        gevent.sleep(gap)
     until = monotonic() + LAST_WORD_SECONDS
     while live.count() and monotonic() < until:
         gevent.sleep(0.1)

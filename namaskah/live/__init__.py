@@ -6,7 +6,7 @@ travels through Redis, so a push shows what the database holds now, in the viewe
 nothing: the page gets everything again when it connects, and polls while it is not connected.
 """
 
-from namaskah.live.pages import SERVICE_RESTART, close_all, count, cut_all
+from namaskah.live.pages import SERVICE_RESTART, close_each, count, cut_all
 from namaskah.live.publishing import publish, publish_on_commit
 from namaskah.live.views import SESSION, blueprint, renderers
 
@@ -14,7 +14,7 @@ __all__ = [
     "SERVICE_RESTART",
     "SESSION",
     "blueprint",
-    "close_all",
+    "close_each",
     "count",
     "cut_all",
     "publish",

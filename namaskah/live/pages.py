@@ -109,11 +109,12 @@ def tell_all(change: Change) -> None:
         page.tell(change)
 
 
-def close_all(code: int) -> None:
-    """Close every page and those that still come: the process is about to end."""
+def close_each(code: int) -> Iterator[None]:
+    """Close every page, one at each step, and from now on those that still come: the process is about to end."""
     _Process.closing_with = code
     for page in _all():
         page.close(code)
+        yield
 
 
 def count() -> int:
