@@ -51,6 +51,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _running.close()
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests have to tell of a run that went well, with record_property("told", …): pytest keeps their output."""
+    reports = terminalreporter.getreports("passed")
+    told = [value for report in reports for name, value in report.user_properties if name == "told"]
+    if told:
+        terminalreporter.section("told by the tests")
+        for line in told:
+            terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
 def worker_number(worker_id: str) -> int:
     """0, 1, …: this process among xdist's workers."""

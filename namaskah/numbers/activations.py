@@ -202,8 +202,7 @@ def _check_limits(user: User) -> None:
 
 def _try_providers(activation: Activation, routes: Sequence[routing.Route]) -> None:
     """Ask one provider after the other, as long as each says a definite no."""
-    started = monotonic()
-    refusal = "no_stock"
+    started, refusal = monotonic(), "no_stock"
     for route in routes:
         if monotonic() - started > PATIENCE or not _start_attempt(activation, route):
             break
@@ -215,9 +214,8 @@ def _try_providers(activation: Activation, routes: Sequence[routing.Route]) -> N
             with transaction():
                 note(activation, "refused", route.provider, error.reason)
         except OutcomeUnknown as error:
+            routing.unanswered(route.provider, error)
             doubt(activation, error.reason)
-            if error.reason == routing.UNANSWERED:
-                routing.unanswered(route.provider)
             return
         else:
             accept(activation, order)

@@ -11,7 +11,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from namaskah.db import database_time, db
-from namaskah.numbers import activations, closing, messages, registry, settling
+from namaskah.numbers import activations, closing, codes, messages, registry, settling
 from namaskah.numbers.models import RELEASED, Activation, Provider
 from namaskah.numbers.turns import apart, list_orders, next_turn, pace, take_turn
 from namaskah.providers.base import Order, OrderStatus, ProviderDown, Sms
@@ -162,7 +162,25 @@ def _take(activation: Activation, order: Order | None, known: set[str], listed_a
         closing.conclude(activation, closed_at_provider=is_refunded)
     if order and not fresh and _came_again(activation, order, known, listed_at):
         closing.stop_waiting(activation)
-    return activations.receive(activation.id, fresh) if fresh else 0
+    return activations.receive(activation.id, _with_code(activation, fresh)) if fresh else 0
+
+
+def _with_code(activation: Activation, fresh: list[Sms]) -> list[Sms]:
+    """Of what came since the last look some providers list the newest message alone. When that holds no code it may be
+    the greeting after it: then they are asked for all of them. (A code is not held up for what came before it.)"""
+    adapter, service = registry.find(activation.provider_name), activation.service_code
+    if adapter is None or not adapter.rules.lists_last_message_alone:
+        return fresh
+    if any(codes.find_code(sms.text, sms.code, service) for sms in fresh):
+        return fresh
+    id, name, ref = activation.id, activation.provider_name, activation.provider_ref or ""
+    pace(name)
+    try:
+        with registry.asking(name) as asked:
+            return list(asked.all_messages(ref)) or fresh
+    except ProviderDown as error:
+        current_app.logger.info("other messages of activation %s not read: %s", id, error)
+        return fresh
 
 
 def _came_again(activation: Activation, order: Order, known: set[str], listed_at: datetime) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from namaskah.db import db, transaction
 from namaskah.numbers import pricing, rates, registry
 from namaskah.numbers.models import Offer, Provider, Service
-from namaskah.providers.base import NotSold
+from namaskah.providers.base import NotSold, OutcomeUnknown
 
 # Without any figure a route counts as middling, so that a new provider is tried but does not win at once.
 UNKNOWN_RATE = 6_000
@@ -118,9 +118,10 @@ def learn(route: Route, refusal: NotSold) -> None:
             db.session.execute(update(Offer).where(Offer.id == route.offer_id).values(stock=0))
 
 
-def unanswered(name: str) -> None:
-    """A provider left a purchase without an answer: nobody else's money is held for its sake just now."""
-    _rest(name, UNANSWERED, func.now() + UNANSWERED_PAUSE)
+def unanswered(name: str, unclear: OutcomeUnknown) -> None:
+    """A provider left a purchase in doubt. If it did not answer at all, nobody else's money is held for its sake."""
+    if unclear.reason == UNANSWERED:
+        _rest(name, UNANSWERED, func.now() + UNANSWERED_PAUSE)
 
 
 def silent(name: str) -> None:

@@ -137,6 +137,7 @@ class Rules:
     can_ban: bool = True
     can_ask_again: bool = True
     hides_old_messages: bool = False  # while another SMS is awaited, none is given: the one that shows again is new
+    lists_last_message_alone: bool = False  # of an order's messages list_orders() and get_order() give the newest
     lists_closed_orders: bool = False  # list_orders() also shows orders that ended a short time ago
 
 
@@ -160,6 +161,10 @@ class Provider(Protocol):
 
     def get_order(self, provider_ref: str) -> Order | None:
         """One order with its messages; None when the provider says it knows none. Raises ProviderDown."""
+
+    def all_messages(self, provider_ref: str) -> tuple[Sms, ...]:
+        """Every message of an order, oldest first, of a provider that lists the last one alone; none from one that
+        tells no more than that. Raises ProviderDown."""
 
     def list_orders(self, between_pages: Callable[[], None] = no_pause) -> Listing:
         """Open orders (and recently closed ones where the protocol lists them), messages included where the

@@ -146,6 +146,11 @@ class FiveSim:
             found = self._read(f"/user/check/{escape(provider_ref, safe='')}", expected=UNKNOWN_ORDER)
             return None if isinstance(found, str) else _parse_order(found)
 
+    def all_messages(self, provider_ref: str) -> tuple[Sms, ...]:
+        """Its list tells all of them already."""
+        order = self.get_order(provider_ref)
+        return order.messages if order else ()
+
     def list_orders(self, between_pages: Callable[[], None] = no_pause) -> Listing:
         """Open and closed orders of about the last hour, newest first, messages included. Read until a page is short
         or older than that, for the list's `Total` is not to be trusted. Raises ProviderDown."""

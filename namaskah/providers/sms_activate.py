@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 from ..http import Response, request
 from . import answers
-from .answers import Malformed, as_object, buying, reading, refuse
-from .base import CloseOutcome, Closing, Listing, Order, OrderStatus, ProviderDown, Quote, Rules, no_pause
+from .answers import Malformed, as_list, as_object, buying, reading, refuse
+from .base import CloseOutcome, Closing, Listing, Order, OrderStatus, ProviderDown, Quote, Rules, Sms, no_pause
 from .listing import Lister
 from .price_lists import parse_prices
 from .sms_activate_answers import (
@@ -33,6 +33,7 @@ from .sms_activate_answers import (
     known_name,
     parse_answer,
     parse_messages,
+    parse_part,
     parse_retry_after,
     parse_rows,
     parse_status,
@@ -43,7 +44,7 @@ PAGE = 100
 MAX_PAGES = 20
 ONE_BY_ONE = 5  # at one call a second; the whole list is several megabytes
 PRICES_MAX_BYTES = 24_000_000
-OPTIONAL = {"getNumberV2", "getStatusV2"}  # younger actions that some providers lack
+OPTIONAL = {"getNumberV2", "getStatusV2", "getAllSms"}  # younger actions that some providers lack
 
 
 class SmsActivate:
@@ -60,6 +61,7 @@ class SmsActivate:
         min_seconds_between_calls=1.0,
         can_ban=False,
         hides_old_messages=True,
+        lists_last_message_alone=True,
     )
 
     def __init__(self, name: str, base_url: str, api_key: str, currency: str = "USD") -> None:
@@ -105,6 +107,18 @@ class SmsActivate:
                 return None
             status, messages = parse_status(answer)
         return Order(provider_ref, "", "", "", status=status, messages=messages)
+
+    def all_messages(self, provider_ref: str) -> tuple[Sms, ...]:
+        """getAllSms, a young action of HeroSMS; whoever lacks it tells the newest alone. The ids it gives are left out:
+        no other call has them, and a message is known by its code or text."""
+        with reading():
+            params = {"id": provider_ref, "size": str(PAGE), "page": "1"}
+            answer = self._ask("getAllSms", params, UNKNOWN_ORDER | {"BAD_ACTION", "ACTIVATION_NOT_ACTIVE"})
+            if answer.name:
+                return ()
+            rows = as_list(as_object(answer.data, "messages").get("data"), "messages")
+            parts = (as_object(row, "message") for row in rows)
+            return tuple(sms for part in parts for sms in parse_part(part))
 
     def list_orders(self, between_pages: Callable[[], None] = no_pause) -> Listing:
         """Open activations, messages included (none while another SMS is awaited: the listed code is the old one).

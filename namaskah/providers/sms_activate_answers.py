@@ -194,11 +194,11 @@ def parse_status(answer: Answer) -> tuple[OrderStatus, tuple[Sms, ...]]:
     parts = [item.get("sms"), item.get("call"), nested.get("sms"), nested.get("call")]
     if not nested.keys() & {"sms", "call"}:
         parts.append(nested)
-    found = tuple(sms for part in parts if part for sms in _parse_part(as_object(part, "sms")))
+    found = tuple(sms for part in parts if part for sms in parse_part(as_object(part, "sms")))
     return (OrderStatus.RECEIVED if found else OrderStatus.WAITING), found
 
 
-def _parse_part(part: dict[str, object]) -> tuple[Sms, ...]:
+def parse_part(part: dict[str, object]) -> tuple[Sms, ...]:
     received_at = answers.parse_at(part.get("date") or part.get("dateTime"))
     messages = parse_messages(part.get("text"), part.get("code"), part.get("phoneFrom") or part.get("from"))
     return tuple(replace(sms, received_at=received_at) for sms in messages)

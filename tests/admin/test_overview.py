@@ -58,3 +58,22 @@ def test_what_could_not_be_worked_on_is_shown_after_ten_minutes(app: Flask, admi
     with transaction():
         db.session.execute(text("UPDATE gateway_events SET received_at = now() - interval '11 minutes'"))
     assert "NK-somewhere" in page(app, admin)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("weight = 0", "Switched off"),
+        ("synced_at = now() - interval '1 hour'", "Price list too old"),
+        ("synced_at = NULL", "Price list too old"),
+        ("balance_micros = 0", "No money there"),
+        ("paused_until = now() + interval '1 minute', paused_reason = 'silent'", "Resting"),
+        ("weight = 100", "Selling"),
+    ],
+)
+def test_a_provider_that_sells_nothing_is_not_said_to_sell(app: Flask, admin: User, change: str, says: str) -> None:
+    with transaction():
+        db.session.execute(text(f"UPDATE providers SET {change}"))
+    shown = page(app, admin)
+    assert says in shown
+    assert ("Selling" in shown) == (says == "Selling")

@@ -110,9 +110,11 @@ def _by_message(page: Page, stand: Stand) -> None:
         stand.send_sms(page, f"{payload} {100000 + number}")
     page.get_by_text(str(100000 + len(PAYLOADS) - 1)).first.wait_for(timeout=60_000)
     page.reload()
-    # Not all of them are sure to be there: they come faster than a provider is asked. Why is not found out yet.
     page.get_by_text(str(100000 + len(PAYLOADS) - 1)).first.wait_for()
-    assert page.locator("blockquote.msg").count()
+    shown = page.locator("blockquote.msg").count()
+    # One protocol lists an order's newest message alone: of those that come between two looks it tells the last, as
+    # long as that has a code. Of the other's none is missing (tests/numbers/test_bursts.py).
+    assert shown == len(PAYLOADS) if stand.activation(page).provider_name == "fivesim" else shown
 
 
 def _by_search(page: Page) -> None:

@@ -368,3 +368,21 @@ def test_a_pinned_operator_is_bought_from(up: Upstream) -> None:
     operator = up.sandbox.world.accounts[up.key].shelf.operators(up.country)[-1]
     order = up.adapter.buy(up.service, up.country, operator, PLENTY)
     assert order.operator == operator
+
+
+def test_all_messages_of_an_order_are_told_in_order(up: Upstream) -> None:
+    """Also by a protocol whose list has the last alone; whoever knows no such question tells nothing."""
+    order = up.buy()
+    up.sms(order, "Your code is 482913", "482913")
+    up.sms(order, "Welcome aboard!", None)
+    found = [(sms.text, sms.code) for sms in up.adapter.all_messages(order.provider_ref)]
+    if up.adapter.rules.lists_last_message_alone and up.key != "herosms":
+        assert found == []
+    else:
+        assert found == [("Your code is 482913", "482913"), ("Welcome aboard!", None)]
+    listed = next(each for each in up.adapter.list_orders().orders if each.provider_ref == order.provider_ref)
+    assert (len(listed.messages) == 1) is up.adapter.rules.lists_last_message_alone
+
+
+def test_all_messages_of_an_order_nobody_knows(up: Upstream) -> None:
+    assert up.adapter.all_messages("1") == ()

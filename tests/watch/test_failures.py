@@ -21,7 +21,7 @@ import pyrage
 import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 
 from dev.binaries import find_postgres
 from namaskah.auth import passwords
@@ -241,7 +241,7 @@ def test_redis_stopped(scene: Scene) -> None:
     assert price > 0 and scene.money()[1] == 0
 
 
-def test_a_database_that_is_killed_and_restarted(scene: Scene) -> None:
+def test_a_database_that_is_killed_and_restarted(scene: Scene, record_property: Any) -> None:
     """While it is away everybody is told so, and that the money is safe; a code that comes meanwhile is there after."""
     path, before = scene.bought(), scene.money()
     order = scene.order(path)
@@ -272,7 +272,7 @@ def test_a_database_that_is_killed_and_restarted(scene: Scene) -> None:
     assert scene.page("/wallet") and scene.money() == before, "nothing was bought twice, nothing is gone"
     scene.shows_code(path, "604517", within=30)
     wait_until(scene.well, 60, "all to be well")
-    print(f"\nall well {time.monotonic() - started:.1f} s after the database was back")
+    record_property("told", f"all well {time.monotonic() - started:.1f} s after a killed database was back")
     assert scene.money() == (before[0], 0)
 
 
@@ -293,7 +293,7 @@ def later(seconds: float) -> None:
         )  # fmt: skip
 
 
-def test_providers_that_are_black_holes(scene: Scene) -> None:
+def test_providers_that_are_black_holes(scene: Scene, record_property: Any) -> None:
     """Who buys at that moment is told that we find out, with the money held; then the provider rests and nobody is made
     to wait for it. When it is back, one has the number that was sold after all, the other the money."""
     before = scene.money()
@@ -331,7 +331,11 @@ def test_providers_that_are_black_holes(scene: Scene) -> None:
     wait_until(lambda: _on_sale(scene), 60, "numbers to be sold again")
     later(200)
     wait_until(lambda: not any("In doubt" in scene.page(path) for path in paths), 60, "the doubts to end")
-    print(f"\nsold again and settled {time.monotonic() - started:.1f} s after the providers were back")
+    states = text("SELECT state FROM activations WHERE id IN :ids ORDER BY state").bindparams(
+        bindparam("ids", [int(path.rpartition("/")[2]) for path in paths], expanding=True)
+    )
+    assert db.session.scalars(states).all() == ["failed", "failed", "waiting"]
+    record_property("told", f"sold again, doubts ended {time.monotonic() - started:.1f} s after providers were back")
     scene.measure()
     wait_until(scene.well, 10, "all to be well")
     assert scene.metric("namaskah_part_state", part="buying") == 1
