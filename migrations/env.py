@@ -19,8 +19,8 @@ def run() -> None:
     """Apply migrations, one transaction each. A lock not had within half a second is given up and asked for again,
     instead of queueing every customer behind it; what is done stays done meanwhile."""
     with database.engine.connect() as connection:
-        gently.begin(connection)
         try:
+            gently.begin(connection)
             context.configure(
                 connection=connection,
                 target_metadata=database.metadata,

@@ -109,10 +109,10 @@ def backfill(table: str, values: str, where: str) -> None:
     customers'. Begun again it goes on with what is left. Rows of the release before, which writes none of it, are met
     by running it once more when that release is gone.
     """
-    update = f"UPDATE {table} SET {values} WHERE id >= %(low)s AND id < %(high)s AND ({where})"  # noqa: S608
+    update = f"UPDATE {table} SET {values} WHERE id >= :low AND id < :high AND ({where})"  # noqa: S608
     with outside():
         if op.get_context().as_sql:
-            op.execute(update % {"low": 1, "high": 1 + BATCH})
+            op.execute(update.replace(":low", "1").replace(":high", str(1 + BATCH)))
             return
         connection = op.get_bind()
         op.execute(f"SET lock_timeout = {LOCK_MILLISECONDS}")
@@ -121,7 +121,7 @@ def backfill(table: str, values: str, where: str) -> None:
         for first in range(low or 0, (high or -1) + 1, BATCH):
             started = time.monotonic()
             span = {"low": first, "high": first + BATCH}
-            patiently(lambda: connection.exec_driver_sql(update, span) and None)  # noqa: B023
+            patiently(lambda: connection.execute(sa.text(update), span) and None)  # noqa: B023
             time.sleep(time.monotonic() - started)
 
 

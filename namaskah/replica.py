@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from flask import current_app
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
@@ -78,6 +78,7 @@ def look() -> Look:
         return Look(NONE)
     memory = _memory()
     if monotonic() >= memory.until:
+        memory.until = monotonic() + FRESH_SECONDS  # others go on with what was known until this one is back
         _remember(_look(memory))
     return memory.look
 
@@ -154,14 +155,19 @@ def _has_caught_up() -> bool:
 
 
 def _look(memory: _Memory) -> Look:
-    ours = db.session.execute(_PLACE).one()
+    try:
+        ours = db.session.execute(_PLACE).one()
+    except ProgrammingError:
+        db.session.rollback()
+        log.error("our role may not ask which cluster it is in (pg_control_system): no replica is read from")
+        return Look(OTHER)
     end_reading()
     now = monotonic()
     memory.places.append((now, ours.place))
     try:
         with _engine().connect() as connection:
             found = connection.execute(_PLACE).one()
-    except _LOST as error:
+    except (*_LOST, ProgrammingError) as error:
         log.warning("the replica does not answer: %s", type(error).__name__)
         return Look(AWAY)
     if not found.is_replica or (found.cluster, found.database) != (ours.cluster, ours.database):

@@ -213,6 +213,23 @@ def test_what_is_no_replica_of_our_database_is_never_read(
             engine.dispose()
 
 
+def test_a_role_that_may_not_ask_for_the_cluster_reads_from_the_primary(
+    reader: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following(reader)
+    monkeypatch.setattr(replica, "_PLACE", text("SELECT not_for_us()"))
+    assert look().state == replica.OTHER
+    assert replica.read(here) is False
+
+
+def test_an_ordinary_role_may_ask_for_it(app: Flask) -> None:
+    with db.engine.connect() as connection:
+        connection.execute(text("CREATE ROLE ordinary"))
+        connection.execute(text("SET ROLE ordinary"))
+        assert connection.execute(replica._PLACE).one().cluster
+        connection.rollback()
+
+
 # ── What goes there ──────────────────────────────────────────────────────────────────────────────────────────────────
 def read_elsewhere() -> float:
     return float(metrics.REPLICA_READS.labels("replica")._value.get())
