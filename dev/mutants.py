@@ -37,7 +37,7 @@ SURVIVED = "SURVIVED"
 HEAD = """# What the tests notice
 
 Each line is a guard of the money that was taken away, and the first test that failed without it. Written by
-`make mutants` (`dev/mutants.py`); the list is `dev/mutants_list.py`.
+`make mutants` (`dev/mutants.py`); the lists are in `dev/mutants_list/`.
 
 | mutant | guard | where | noticed by |
 |---|---|---|---|
@@ -163,7 +163,7 @@ def chosen(arguments: argparse.Namespace, known: dict[str, Found]) -> list[Mutan
     names = [mutant.name for mutant in MUTANTS]
     unknown = {*(arguments.only or ()), *([arguments.start] if arguments.start else [])} - set(names)
     if unknown:
-        raise SystemExit(f"not in dev/mutants_list.py: {', '.join(sorted(unknown))}")
+        raise SystemExit(f"not in dev/mutants_list/: {', '.join(sorted(unknown))}")
     if arguments.only:
         return [mutant for mutant in MUTANTS if mutant.name in arguments.only]
     if arguments.start:

@@ -105,20 +105,7 @@ def _dump(store: Store, opened: Connection, name: str, snapshot: str, progress: 
     url, server = current_app.config["DATABASE_URL"], databases.version(opened)
     recipients = current_app.config["BACKUP_RECIPIENTS"]
     with programs.dump(url, server, snapshot, begun.append) as plain, sealing.sealed(plain, recipients) as source:
-        return _put(store, sets.path(name, sets.DUMP), _Watched(source, lambda size: progress(step(), size)))
-
-
-class _Watched(sealing.Measured):
-    """A source that says how much of it has been read."""
-
-    def __init__(self, source: sealing.Measured, tell: Callable[[int], None]) -> None:
-        super().__init__(source)
-        self._tell = tell
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = super().read(size)
-        self._tell(self.size)
-        return chunk
+        return _put(store, sets.path(name, sets.DUMP), sealing.Watched(source, lambda size: progress(step(), size)))
 
 
 def _put(store: Store, path: str, source: sealing.Measured) -> sets.Piece:

@@ -4,7 +4,7 @@ A drill does exactly the same and throws it away, so what is practised every nig
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from namaskah.backups import checking, databases, elsewhere, facts, programs, ru
 from namaskah.backups.making import Progress
 from namaskah.backups.models import BackupRun
 from namaskah.backups.problems import BackupError, TargetInUse
-from namaskah.backups.sealing import Identity, Measured
+from namaskah.backups.sealing import Identity
 from namaskah.backups.stores import Store
 from namaskah.db import db, transaction
 from namaskah.numbers import message_retention
@@ -120,7 +120,7 @@ def _fill(source: Source, manifest: sets.Manifest, url: str, progress: Progress)
         checking.opened(source.store, manifest, sets.DUMP) as sealed,
         programs.restore(url, max(server, manifest.pg_dump)) as program,
     ):
-        told = _Telling(sealed, lambda size: progress(f"restoring, {100 * size // (dump.size or 1)} %", size))
+        told = sealing.Watched(sealed, lambda size: progress(f"restoring, {100 * size // (dump.size or 1)} %", size))
         checking.unseal(told, program, source.keys, sets.DUMP)
         program.finish()
 
@@ -151,16 +151,3 @@ def _close_own_run(name: str) -> None:
     own = update(BackupRun).where(BackupRun.name == name, BackupRun.ended_at.is_(None))
     with transaction():
         db.session.execute(own.values(ok=True, ended_at=BackupRun.started_at))
-
-
-class _Telling(Measured):
-    """Encrypted bytes on their way in."""
-
-    def __init__(self, source: sealing.Measured, tell: Callable[[int], None]) -> None:
-        super().__init__(source)
-        self._tell = tell
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = super().read(size)
-        self._tell(self.size)
-        return chunk

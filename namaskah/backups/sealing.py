@@ -5,7 +5,7 @@ Everything streams. What age opens is authentic piece by piece, and a file that 
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any, BinaryIO, Protocol, TypeAlias
@@ -43,6 +43,19 @@ class Measured:
     @property
     def sha256(self) -> str:
         return self._digest.hexdigest()
+
+
+class Watched(Measured):
+    """One that says, after each piece, how much of it has been read."""
+
+    def __init__(self, source: Readable, tell: Callable[[int], None]) -> None:
+        super().__init__(source)
+        self._tell = tell
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = super().read(size)
+        self._tell(self.size)
+        return chunk
 
 
 def identities(lines: Iterable[str]) -> list[Identity]:

@@ -25,7 +25,7 @@ from tests.account import life
 from tests.account.conftest import Open
 from tests.auth.people import Browser
 from tests.support import give, make_receipt, make_user, open_session
-from tests.wallet.test_settle_races import at_once
+from tests.together import at_once
 
 DEVICE = "Canary-Phone/1"
 

@@ -25,7 +25,7 @@ from namaskah.legacy.models import LegacyAccount, LegacyRecord
 from namaskah.wallet import ledger
 from namaskah.wallet.statement import statement
 from tests import support
-from tests.wallet.together import at_once
+from tests.together import at_once
 
 from .conftest import Run, account, everything, findings, report
 from .predecessor import THEN, Predecessor, filled

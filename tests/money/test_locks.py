@@ -24,10 +24,10 @@ from namaskah.wallet import (
     topups,
 )
 from namaskah.wallet.models import TopUp
-from tests.money.test_scenarios import at_once
 from tests.money.test_transactions import while_locked
 from tests.numbers import shop
 from tests.support import give, make_user
+from tests.together import at_once
 from tests.wallet.bank import Bank, books, heard, paid_top_up, spend
 from tests.wallet.carding import AMOUNT, kept_card, spend_to, switched_on, wish
 from tests.wallet.conftest import money_is_right as money_is_right  # held here is what no activation stands for

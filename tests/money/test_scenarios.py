@@ -5,9 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -28,6 +26,7 @@ from tests.money.ledger_check import assert_money_is_right
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh
 from tests.support import Control, log_in, make_user
+from tests.together import at_once
 from tests.wallet.bank import Bank, heard, paid_top_up, spend
 from tests.wallet.counter import Counter
 from tests.wallet.test_webhook import event, sign
@@ -42,24 +41,6 @@ FULL_DISK = """
 @pytest.fixture
 def browser(client: FlaskClient, alice: User) -> FlaskClient:
     return log_in(client, alice)
-
-
-def at_once(app: Flask, *verbs: Callable[[], Any]) -> list[Any]:
-    """Each in a thread and context of its own, from one moment on; results or errors, in order."""
-    start = threading.Barrier(len(verbs))
-
-    def run(verb: Callable[[], Any]) -> Any:
-        with app.app_context():
-            try:
-                start.wait(10)
-                return verb()
-            except Exception as error:
-                return error
-            finally:
-                db.session.remove()
-
-    with ThreadPoolExecutor(len(verbs)) as pool:
-        return list(pool.map(run, verbs))
 
 
 def order_form() -> dict[str, object]:

@@ -17,10 +17,10 @@ from namaskah.numbers import activations, messages, settling, strays
 from namaskah.numbers.models import Activation, StrayOrder
 from namaskah.providers.base import Sms
 from namaskah.wallet import events, ledger, topups
-from tests.money.test_scenarios import at_once
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh
 from tests.support import Control
+from tests.together import at_once
 from tests.wallet.counter import Counter
 from tests.wallet.test_webhook import event
 

@@ -1,11 +1,9 @@
 """Many at once, with real threads and real servers: the database decides, and nobody sees an error page."""
 
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,25 +21,7 @@ from namaskah.numbers.models import Activation, StrayOrder
 from tests.numbers import shop
 from tests.numbers.shop import buy, fresh, key
 from tests.support import Control, installation, log_in, make_user
-
-
-def at_once(app: Flask, verbs: list[Callable[[], Any]], most: int = 40) -> list[Any]:
-    """Run all of them, each in a thread and context of its own, `most` started together; results or errors."""
-    start = threading.Barrier(min(len(verbs), most))
-
-    def run(place: int, verb: Callable[[], Any]) -> Any:
-        with app.app_context():
-            try:
-                if place < start.parties:
-                    start.wait(10)
-                return verb()
-            except Exception as error:
-                return error
-            finally:
-                db.session.remove()
-
-    with ThreadPoolExecutor(start.parties) as pool:
-        return [done.result() for done in [pool.submit(run, *each) for each in enumerate(verbs)]]
+from tests.together import at_once
 
 
 def user_now(user_id: int) -> User:
@@ -50,7 +30,7 @@ def user_now(user_id: int) -> User:
 
 def test_a_twentyfold_click_buys_one_number(app: Flask, alice: User, control: Control) -> None:
     once, alices_id = key(), alice.id
-    results = at_once(app, [lambda: buy(user_now(alices_id), key=once).id] * 20)
+    results = at_once(app, *[lambda: buy(user_now(alices_id), key=once).id] * 20)
     assert len(set(results)) == 1, results
     assert sum(len(control.orders(name)) for name in shop.PROVIDERS) == 1
     shop.assert_books_agree(control)
@@ -61,7 +41,7 @@ def test_two_hundred_purchases_with_money_for_one_buy_one(app: Flask, control: C
     price = routing.routes("whatsapp", "NG")[0].price_minor
     poor = make_user("poor@example.com", money=price).id
     # As many as there are connections: who waits longer than the pool allows is told to come back, which is no race.
-    results = at_once(app, [lambda: buy(user_now(poor)).state] * 200, most=app.config["DATABASE_POOL_SIZE"])
+    results = at_once(app, *[lambda: buy(user_now(poor)).state] * 200, most=app.config["DATABASE_POOL_SIZE"])
     kinds = Counter(result if isinstance(result, str) else type(result).__name__ for result in results)
     assert kinds == {"waiting": 1, "NotEnoughMoney": 199}
     assert sum(len(control.orders(name)) for name in shop.PROVIDERS) == 1
@@ -73,7 +53,7 @@ def test_the_limit_of_open_numbers_holds_under_a_rush(
 ) -> None:
     monkeypatch.setitem(app.config, "MAX_OPEN_ACTIVATIONS", 3)
     alices_id = alice.id
-    results = at_once(app, [lambda: buy(user_now(alices_id)).state] * 12)
+    results = at_once(app, *[lambda: buy(user_now(alices_id)).state] * 12)
     assert Counter(type(result).__name__ for result in results) == {"str": 3, "TooMany": 9}
 
 
@@ -87,12 +67,10 @@ def test_a_cancel_and_a_code_at_once_end_in_one_of_both(app: Flask, control: Con
         db.session.rollback()
         results = at_once(
             app,
-            [
-                lambda: control.sms("fivesim", ref, f"Your code is 4829{number}1"),  # noqa: B023
-                lambda: closing.cancel(activations.get_activation(found, user_id)),  # noqa: B023
-                lambda: polling.poll("fivesim"),
-                lambda: closing.cancel(activations.get_activation(found, user_id)),  # noqa: B023
-            ],
+            lambda: control.sms("fivesim", ref, f"Your code is 4829{number}1"),  # noqa: B023
+            lambda: closing.cancel(activations.get_activation(found, user_id)),  # noqa: B023
+            lambda: polling.poll("fivesim"),
+            lambda: closing.cancel(activations.get_activation(found, user_id)),  # noqa: B023
         )
         assert all(not isinstance(r, Exception) or isinstance(r, activations.NotNow) for r in results), results
         shop.work()
@@ -112,11 +90,9 @@ def test_everybody_who_ends_an_activation_ends_it_once(app: Flask, alice: User, 
     shop.end_windows()
     results = at_once(
         app,
-        [
-            *[lambda: polling.poll("fivesim")] * 3,
-            *[settling.advance_due] * 3,
-            *[lambda: closing.cancel(activations.get_activation(found, alices_id))] * 3,
-        ],
+        *[lambda: polling.poll("fivesim")] * 3,
+        *[settling.advance_due] * 3,
+        *[lambda: closing.cancel(activations.get_activation(found, alices_id))] * 3,
     )
     assert all(not isinstance(r, Exception) or isinstance(r, activations.NotNow) for r in results), results
     shop.work()
@@ -131,7 +107,7 @@ def test_two_workers_settle_one_doubt_once(app: Flask, alice: User, control: Con
     shop.only("herosms")
     control.fault("herosms", "buy", "reset_after")
     activation = buy(alice)
-    results = at_once(app, [lambda: polling.poll("herosms")] * 6)
+    results = at_once(app, *[lambda: polling.poll("herosms")] * 6)
     assert all(result == 0 for result in results), results
     assert (fresh(activation).state, shop.events(activation)) == ("waiting", ["bought", "in_doubt", "number"])
     shop.assert_books_agree(control)
@@ -154,7 +130,7 @@ def test_two_polls_at_once_leave_each_doubt_its_order(
 
     def meanwhile(name: str, refs: list[str]) -> set[str]:
         monkeypatch.setattr(strays, "free", free)
-        assert at_once(app, [attach]) == [True]
+        assert at_once(app, *[attach]) == [True]
         return free(name, refs)
 
     monkeypatch.setattr(strays, "free", meanwhile)
@@ -189,7 +165,7 @@ def test_a_first_top_up_and_a_purchase_at_once_do_not_lock_each_other_out(app: F
                 activations.ledger.adjust(user_id, f"rush:{reference}", 1_000_000, "test", "money")
             return "paid"
 
-        results = at_once(app, [pay, *[lambda user_id=nobody: buy(user_now(user_id)).state] * 3])  # type: ignore[misc]
+        results = at_once(app, pay, *[lambda user_id=nobody: buy(user_now(user_id)).state] * 3)  # type: ignore[misc]
         assert results[0] == "paid"
         assert {r if isinstance(r, str) else type(r).__name__ for r in results[1:]} <= {"waiting", "NotEnoughMoney"}
 

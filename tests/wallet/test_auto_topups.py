@@ -17,6 +17,7 @@ from namaskah.wallet.dispute_booking import set_aside
 from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import TopUp
 from tests.support import make_receipt
+from tests.together import at_once
 
 from .carding import (
     AMOUNT,
@@ -32,7 +33,6 @@ from .carding import (
     wish,
 )
 from .counter import Counter
-from .test_settle_races import at_once
 from .test_topups import aged
 
 

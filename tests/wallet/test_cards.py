@@ -17,10 +17,10 @@ from namaskah.wallet.card_models import CardDeactivation, SavedCard
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown
 from namaskah.wallet.paystack_cards import CardGateway, CardRefused
+from tests.together import at_once
 
 from .carding import AMOUNT, available, charged, kept_card, top_ups
 from .counter import Counter
-from .test_settle_races import at_once
 from .test_topups import aged
 
 

@@ -12,10 +12,10 @@ from namaskah.errors import UserError
 from namaskah.wallet import debts, ledger, statement
 from namaskah.wallet.models import TopUp
 from tests.support import make_user
+from tests.together import at_once
 
 from .bank import AMOUNT, Bank, books, heard, ours, paid_top_up, spend
 from .counter import Counter
-from .test_settle_races import at_once
 
 
 def test_a_top_up_pays_the_debt_first(payer: User, top_up: TopUp, bank: Bank, counter: Counter) -> None:

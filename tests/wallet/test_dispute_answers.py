@@ -15,10 +15,10 @@ from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown
 from tests.support import make_user
+from tests.together import at_once
 
 from .bank import AMOUNT, Bank, TheirDispute, books, heard, ours
 from .counter import Counter
-from .test_settle_races import at_once
 
 PAPER = b"%PDF-1.7 the proof"
 

@@ -12,9 +12,9 @@ from namaskah.wallet import dispute_letters
 from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import TopUp
 from tests.support import make_user
+from tests.together import at_once
 
 from .bank import Bank, heard, letters
-from .test_settle_races import at_once
 
 DAY = 86_400
 

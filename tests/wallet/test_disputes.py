@@ -18,11 +18,11 @@ from namaskah.wallet.models import Invoice, LedgerTransaction, TopUp
 from namaskah.wallet.paystack import GatewayDown, SubjectUnknown
 from namaskah.wallet.paystack_disputes import DisputeDesk, ToldDispute
 from tests.support import make_user
+from tests.together import at_once
 
 from .bank import AMOUNT, Bank, books, heard, letters, ours, paid_top_up, spend, webhook
 from .counter import Counter
 from .refund_desk import becomes, sent
-from .test_settle_races import at_once
 
 
 def movements(user: User) -> list[str]:

@@ -17,9 +17,9 @@ from namaskah.wallet import event_words, events, inbox, ledger, topups
 from namaskah.wallet.models import GatewayEvent, TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
 from tests import support
+from tests.together import at_once
 
 from .counter import Counter
-from .test_settle_races import at_once
 from .test_webhook import event, jobs_for, send, sign
 
 AMOUNT = 250_000

@@ -20,9 +20,9 @@ from namaskah.papers.printer import printed
 from namaskah.wallet import invoice_papers, invoices, ledger, topups
 from namaskah.wallet.models import Invoice, ReceiptDue, TopUp
 from tests.support import make_receipt, make_user
+from tests.together import at_once
 
 from .counter import Counter
-from .test_settle_races import at_once
 
 AMOUNT = 250_000
 BUYER = {"name": "Ada Obi", "company": "शर्मा एंड संस", "address": "1 Marina\nLagos", "tax_id": "TIN 12-34"}

@@ -14,9 +14,10 @@ from namaskah.errors import UserError
 from namaskah.wallet import events, invoices, ledger, mismatches, topups
 from namaskah.wallet.models import TopUp
 from tests.support import Control
+from tests.together import at_once
 
 from .counter import Counter
-from .test_settle_races import at_once, credits
+from .test_settle_races import credits
 from .test_topups import mails_to
 from .test_webhook import event
 

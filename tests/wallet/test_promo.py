@@ -17,8 +17,7 @@ from namaskah.wallet.ledger import InsufficientFunds, UnknownHold
 from namaskah.wallet.models import LedgerTransaction
 from namaskah.wallet.promo_models import PromoGrant, PromoPart
 from tests.support import give
-
-from .together import at_once
+from tests.together import at_once
 
 Funded = Callable[[int], User]
 

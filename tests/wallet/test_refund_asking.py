@@ -16,6 +16,7 @@ from namaskah.wallet.models import GatewayEvent, TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
 from namaskah.wallet.paystack_refunds import parse_refund
 from namaskah.wallet.refund_models import GatewayRefund
+from tests.together import at_once
 
 from .counter import Counter
 from .refund_desk import (
@@ -33,7 +34,6 @@ from .refund_desk import (
     there,
     wallet,
 )
-from .test_settle_races import at_once
 
 UNCLEAR = ("reset", "reset_after", "error_500", "error_500_after", "html_after", "cut_json_after", "empty_after")
 

@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from flask import Flask
@@ -14,6 +14,7 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.wallet import events, ledger, topups
 from namaskah.wallet.models import GatewayEvent, LedgerTransaction, TopUp
+from tests.together import at_once
 
 from .counter import Counter
 from .test_webhook import event
@@ -39,27 +40,6 @@ def webhook_url(app: Flask) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def at_once(app: Flask, *verbs: Callable[[], object]) -> list[object]:
-    """Run them all in threads of their own from one moment on; results and errors, as they come."""
-    results: list[object] = []
-    start = threading.Barrier(len(verbs))
-
-    def run(verb: Callable[[], object]) -> None:
-        with app.app_context():
-            start.wait()
-            try:
-                results.append(verb())
-            except Exception as error:
-                results.append(error)
-
-    threads = [threading.Thread(target=run, args=(verb,)) for verb in verbs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
 
 
 def credits(reference: str) -> int:

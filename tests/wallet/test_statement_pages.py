@@ -161,6 +161,7 @@ def test_a_search_ends_after_some_lines_and_goes_on_from_there(
 
 
 def test_a_filter_ends_after_some_lines_too(payer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statement, "STEP", 2)
     monkeypatch.setattr(statement, "MOST_LOOKED_AT", 4)
     for number in range(10):
         move(payer, 100, f"number {number}")

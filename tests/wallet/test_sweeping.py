@@ -14,9 +14,9 @@ from namaskah.errors import UserError
 from namaskah.wallet import ledger, paystack, reversals, sweeping, topups
 from namaskah.wallet.models import TopUp
 from tests.support import Control
+from tests.together import at_once
 
 from .counter import Counter
-from .test_settle_races import at_once
 from .test_topups import aged
 
 AMOUNT = 250_000

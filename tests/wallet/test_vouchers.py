@@ -19,8 +19,7 @@ from namaskah.errors import UserError
 from namaskah.wallet import ledger, promo, voucher_batches, voucher_codes, vouchers
 from namaskah.wallet.voucher_models import Voucher, VoucherBatch, VoucherRedemption
 from tests.support import make_user, make_vouchers
-
-from .together import at_once
+from tests.together import at_once
 
 Funded = Callable[[int], User]
 

@@ -1,0 +1,38 @@
+"""Gifts and their codes."""
+
+from dev.mutants_list.making import LOCKS, PROMO, VOUCHERS, Mutant, code
+
+MUTANTS: tuple[Mutant, ...] = (
+    code("gift-first", "gifts that end first are spent first", "wallet/promo_spending.py",
+         "key=lambda grant: (grant.expires_at, grant.id)", "key=lambda grant: grant.id", PROMO),
+    code("gift-over", "a gift whose time is over is not spent", "wallet/promo_spending.py",
+         "        PromoGrant.expires_at > func.now(),\n", "", PROMO),
+    code("gift-lock", "two purchases share the last of a gift", "wallet/promo_spending.py",
+         "locked = wanted.with_for_update(key_share=True).execution_options", "locked = wanted.execution_options", PROMO),
+    code("gift-order", "gifts are locked in the order of their ids", "wallet/promo_spending.py",
+         "select(PromoGrant).where(*_usable(user_id, currency)).order_by(PromoGrant.id)", "select(PromoGrant).where(*_usable(user_id, currency)).order_by(PromoGrant.expires_at)", LOCKS),
+    code("gift-back-lock", "a part comes back under its gift's lock", "wallet/promo_spending.py",
+         "db.session.execute(wanted.with_for_update(key_share=True, of=PromoGrant) if lock else wanted)", "db.session.execute(wanted)", LOCKS),
+    code("gift-grace-once", "a gift is prolonged once", "wallet/promo_spending.py",
+         "if grant.expires_at <= now and grant.extended_at is None:", "if grant.expires_at <= now:", PROMO),
+    code("gift-given-once", "a gift is given once", "wallet/promo.py",
+         "    if made is not None:\n        ledger.promo_grant(", "    if True:\n        ledger.promo_grant(", PROMO, "wallet/test_vouchers.py"),
+    code("gift-form", "a form that was sent is no other gift", "wallet/promo.py",
+         "    if (made.user_id, made.amount_minor) != (owner.id, amount_minor):\n", "    if False:\n", VOUCHERS),
+    code("gift-deleted", "who is gone is given nothing", "wallet/promo.py",
+         "if owner is None or owner.deleted_at is not None:", "if owner is None:", PROMO),
+    code("gift-expiry-lock", "a gift runs out once", "wallet/promo.py",
+         "        .with_for_update(key_share=True, skip_locked=True)\n", "", LOCKS),
+    code("code-lock", "the last use of a code goes to one", "wallet/vouchers.py",
+         "                .where(Voucher.digest == voucher_codes.digest(code))\n                .with_for_update(key_share=True)\n", "                .where(Voucher.digest == voucher_codes.digest(code))\n", VOUCHERS),
+    code("code-batch-lock", "the last money of a batch goes to one", "wallet/vouchers.py",
+         "locked = select(VoucherBatch).where(VoucherBatch.id == voucher.batch_id).with_for_update(key_share=True)", "locked = select(VoucherBatch).where(VoucherBatch.id == voucher.batch_id)", VOUCHERS),
+    code("code-used", "a code that is used up gives nothing", "wallet/vouchers.py",
+         "        voucher.uses_left == 0\n        or batch", "        batch", VOUCHERS),
+    code("code-most", "a batch gives no more than it may", "wallet/vouchers.py",
+         "        or (batch.redeemed + 1) * batch.amount_minor > batch.most_minor\n", "", VOUCHERS),
+    code("code-revoked", "what was taken back gives nothing", "wallet/vouchers.py",
+         "        or batch.revoked_at is not None\n", "", VOUCHERS),
+    code("code-again", "the same code again is the same gift", "wallet/vouchers.py",
+         "            if earlier := _gift_of(voucher, user_id):\n                return Redeemed(earlier, is_new=False)\n", "", VOUCHERS),
+)  # fmt: skip
