@@ -212,6 +212,7 @@ def _activations(stand: Stand, user: User) -> Iterator[tuple[str, Activation]]:
     stand.control.fault("fivesim", "buy", "reset")
     # The worker would settle it in a minute.
     yield "in doubt", _change(_buy(user), attempt_at="now() + interval '1 hour'")
+    stand.sell_at("fivesim", "herosms")  # after which it would rest
     with patch.object(activations, "_try_providers"):
         yield "buying", _change(_buy(user), due_at="now() + interval '1 hour'", attempt_at="now() + interval '1 hour'")
     stand.sell_at("herosms")

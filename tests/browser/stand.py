@@ -93,7 +93,9 @@ class Stand:
         with transaction():
             for name in PROVIDERS:
                 rest = None if name in names else text("now() + interval '1 hour'")
-                db.session.execute(update(Provider).where(Provider.name == name).values(paused_until=rest))
+                db.session.execute(
+                    update(Provider).where(Provider.name == name).values(paused_until=rest, paused_reason=None)
+                )
 
     def person(self, password: str = "", **more: Any) -> User:
         """A customer nobody else knows, with money unless told otherwise."""

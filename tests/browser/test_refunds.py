@@ -107,7 +107,7 @@ def test_the_last_number_went_a_moment_ago(page: Page, stand: Stand, buyer: User
 def test_in_doubt_it_becomes_a_number(page: Page, stand: Stand, buyer: User) -> None:
     sold_before = len(stand.control.orders("fivesim"))
     stand.control.fault("fivesim", "buy", "reset_after")
-    stand.control.fault("fivesim", "list", "error", times=0)
+    stand.control.fault("fivesim", "list", "rate_limited", times=0)  # an error would let it rest, unsold
     buy_number(page)
     expect(page.get_by_text("the provider has not answered clearly")).to_be_visible()
     expect(

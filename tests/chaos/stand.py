@@ -15,6 +15,7 @@ from dev.process import free_port
 from namaskah import create_app
 from namaskah.auth.models import User
 from namaskah.db import db
+from namaskah.extensions import redis
 from namaskah.numbers import pricelists, registry
 from namaskah.sandbox import Config, Sandbox
 from tests import support
@@ -52,6 +53,7 @@ def stand(settings: Mapping[str, str], database: str, logs: Path) -> Iterator[St
             "MAX_OPEN_ACTIVATIONS": "500",
             "DAILY_BUY_LIMIT": "5000",
         }
+        stack.callback(setattr, redis, "_client", redis._client)  # which the suite's own application goes on with
         app = create_app(support.load_settings(environment))
         installation = stack.enter_context(support.installation(environment, logs))
         installation.port = port
