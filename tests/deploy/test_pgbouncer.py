@@ -93,7 +93,7 @@ def place(
     """A web server behind it and a worker that is not; and the address through it."""
     programs("pgbouncer")
     folder = tmp_path_factory.mktemp("pgbouncer")
-    for above in (folder, *folder.parents[:2]):
+    for above in (folder, *folder.parents[:3]):  # one more in a suite of several processes
         above.chmod(0o755)
     with ExitStack() as stack:
         made = stack.enter_context(stand(settings, f"namaskah_bouncer_{worker_number}", folder))

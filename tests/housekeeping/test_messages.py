@@ -26,7 +26,7 @@ from namaskah.watch import totals
 from tests.housekeeping.stand import HOUR, SMS, books, closed, only_message, rows
 from tests.numbers import shop
 from tests.support import Control, log_in
-from tests.wallet.together import at_once
+from tests.together import at_once
 
 
 def test_words_go_a_day_after_the_number_was_closed_and_nothing_else_does(app: Flask, alice: User) -> None:

@@ -14,7 +14,7 @@ from namaskah.wallet.models import GatewayEvent
 from tests.account.life import columns_later, timedelta
 from tests.housekeeping.stand import books, rows
 from tests.support import log_in, make_receipt
-from tests.wallet.together import at_once
+from tests.together import at_once
 
 CODE = "AUTH_canary"
 

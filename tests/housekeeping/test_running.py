@@ -18,7 +18,7 @@ from tests.account.life import columns_later, timedelta
 from tests.housekeeping.stand import HOUR, closed, rows
 from tests.numbers import shop
 from tests.support import log_in
-from tests.wallet.together import at_once
+from tests.together import at_once
 
 MANY = 501  # one more than a batch
 MINUTE = timedelta(minutes=1)

@@ -17,7 +17,7 @@ from tests.account import life
 from tests.account.life import columns_later
 from tests.housekeeping.stand import books, rows
 from tests.support import give, make_user, open_session
-from tests.wallet.together import at_once
+from tests.together import at_once
 
 PASSWORD = "purple tuba river"
 
