@@ -114,7 +114,7 @@ class Shopper:
         """And back to us."""
         back = self._ask(checkout, {"action": "pay"})
         assert back.status == 303
-        # A server that is gone in this moment shows the proxy's error, or the payment is being confirmed: one looks again.
+        # A server that is gone at this moment shows the proxy's error, or the payment is being confirmed: look again.
         wait_until(lambda: "is in your wallet" in self.look(self.look(back.way_on).way_on).body, 20, "the money")
 
     def buy(self) -> str:
