@@ -76,7 +76,7 @@ def told_of(port: int) -> tuple[int, str]:
 def place(settings: dict[str, str], worker_number: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     logs: Path = tmp_path_factory.mktemp("rolling")
     with stand(settings, f"namaskah_rolling_{worker_number}", logs) as made:
-        made.installation.environment |= {"DRAIN_SECONDS": "1", "PROXY_HOPS": "1"}
+        made.installation.environment |= {"DRAIN_SECONDS": "3", "PROXY_HOPS": "1"}
         yield made
 
 

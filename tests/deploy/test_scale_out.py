@@ -49,7 +49,7 @@ class Site:
         for future in self.coming:
             future.result()
         if self.coming:
-            time.sleep(2.2)  # for so long nginx leaves a server alone that was away (fail_timeout)
+            time.sleep(1.2)  # for so long nginx leaves a server alone that was away (fail_timeout)
         self.coming.clear()
 
     def kill_web(self, port: int) -> None:
