@@ -21,7 +21,7 @@ from namaskah import create_app
 from namaskah.auth.models import User
 from namaskah.backups import databases, sets
 from namaskah.db import db, transaction
-from namaskah.numbers import pricelists, registry, settling
+from namaskah.numbers import pricelists, settling
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import findings, runs
 from namaskah.sandbox import Sandbox
@@ -125,12 +125,7 @@ def counter(app: Flask, sandbox: Sandbox) -> Counter:
 
 @pytest.fixture
 def booked_balances(app: Flask) -> None:
-    """Our books begin with what the providers hold of our money."""
-    for name in registry.names():
-        adapter = registry.ask(name)
-        money = adapter.balance_micros()
-        with transaction():
-            ledger.provider_balance(name, adapter.currency, f"opening:{name}", money, "for a test")
+    shop.book_balances()
 
 
 def opened(user: User, amount_minor: int) -> str:

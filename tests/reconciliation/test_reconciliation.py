@@ -10,7 +10,6 @@ from sqlalchemy import func, select, text, update
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
-from namaskah.numbers import registry
 from namaskah.reconciliation import findings, runs
 from namaskah.reconciliation.models import Difference, Reconciliation
 from namaskah.sandbox import Sandbox
@@ -28,12 +27,7 @@ def counter(app: Flask, sandbox: Sandbox) -> Counter:
 
 @pytest.fixture(autouse=True)
 def money_at_the_providers(app: Flask) -> None:
-    """Our books begin with what the sandbox's accounts hold."""
-    for name in registry.names():
-        adapter = registry.ask(name)
-        money = adapter.balance_micros()
-        with transaction():
-            ledger.provider_balance(name, adapter.currency, f"opening:{name}", money, "for a test")
+    shop.book_balances()
 
 
 def compare() -> set[tuple[str, str, str]]:
