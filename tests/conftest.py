@@ -111,9 +111,12 @@ def app(_app: Flask, control: Control) -> Iterator[Flask]:
     """The application inside an application context, with empty books on every side."""
     redis.client.flushdb()
     tracing.set_id(None)  # a test before may have left an answer of a page unread
+    settings = dict(_app.config)
     with _app.app_context():
         yield _app
         db.session.remove()
+    _app.config.clear()  # what a test sets is gone with it: the next in this process may be any other
+    _app.config.update(settings)
     with _app.app_context():
         support.empty()
         db.session.remove()

@@ -37,6 +37,9 @@ class Standby:
         return self._primary.set(port=self.port, database=database).render_as_string(hide_password=False)
 
     def start(self) -> None:
+        """Does nothing when it runs: a second one would be refused, or end the first when that is stopped."""
+        if self._process:
+            return
         # What has to be as large as at the primary is copied with the data or stands here.
         settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=300",
                     f"port={self.port}", "max_standby_streaming_delay=1s"]  # fmt: skip
