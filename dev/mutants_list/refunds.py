@@ -45,6 +45,6 @@ MUTANTS: tuple[Mutant, ...] = (
          "        disputes.look_again(refund.top_up_id)\n        ledger.refund_to_source_back(", "        ledger.refund_to_source_back(", BOTH),
     code("refund-returned-frees", "what came back is its bank's to claim", "wallet/refunds.py",
          "        disputes.look_again(refund.top_up_id)\n        ledger.refund_to_source_return(", "        ledger.refund_to_source_return(", BOTH),
-    code("refund-note-rest", "what a dispute has taken off the receipt does not hold a refund up", "wallet/refunds.py",
-         "amount = min(refund.amount_minor, invoices.creditable_minor(refund.top_up))", "amount = refund.amount_minor", BOTH),
+    code("refund-note-back", "what came back to the wallet is back on the receipt", "wallet/refunds.py",
+         "        notes.issue(refund.top_up, f\"{refund.reference}:returned\", 0)\n", "", REFUNDS, BOTH),
 )  # fmt: skip

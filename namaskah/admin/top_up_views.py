@@ -11,7 +11,17 @@ from namaskah.admin import blueprint
 from namaskah.admin.people import addresses_of
 from namaskah.auth.access import admin_only, me, stepped_up
 from namaskah.errors import UserError
-from namaskah.wallet import aftermath, event_words, inbox, invoices, mismatches, reversals, top_up_lists, topups
+from namaskah.wallet import (
+    aftermath,
+    event_words,
+    inbox,
+    invoice_papers,
+    invoices,
+    mismatches,
+    reversals,
+    top_up_lists,
+    topups,
+)
 from namaskah.wallet.models import TopUp
 
 
@@ -103,6 +113,7 @@ def _page(found: TopUp, problem: str = "") -> str:
         owner=top_up_lists.owner_of(found),
         ending=aftermath.ending_of(found),
         documents=invoices.documents_of(found),
+        name_of=invoice_papers.kind_name,
         reports=[(row, event_words.kind(row), event_words.outcome(row)) for row in reports],
         is_unexplained=reversals.needs_a_person(found),
         problem=problem,

@@ -141,7 +141,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "R1",
-        "receipts and credit notes of a year are numbered without a gap, and dates run with the numbers",
+        "receipts and notes of a year are numbered without a gap, and dates run with the numbers",
         """
         SELECT year, number, place, issued_on, day_before, last
           FROM (SELECT i.year, i.number, row_number() OVER in_order AS place, i.issued_on,
@@ -168,14 +168,37 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "R3",
-        "credit notes take back no more than their receipt, nor more tax",
+        "notes take off a receipt no more than it has, put back no more than was taken off, nor more tax",
         """
-        SELECT r.id AS receipt_id, r.total_minor, r.tax_minor, sum(c.total_minor) AS credited, sum(c.tax_minor) AS tax
-          FROM invoices c JOIN invoices r ON r.id = c.receipt_id
+        SELECT r.id AS receipt_id, r.total_minor, r.tax_minor, sum(n.total) AS taken_off, sum(n.tax) AS tax
+          FROM (SELECT *, CASE kind WHEN 'credit_note' THEN total_minor ELSE -total_minor END AS total,
+                       CASE kind WHEN 'credit_note' THEN tax_minor ELSE -tax_minor END AS tax FROM invoices) AS n
+          JOIN invoices r ON r.id = n.receipt_id
          GROUP BY r.id
-        HAVING sum(c.total_minor) > r.total_minor OR sum(c.tax_minor) > r.tax_minor
-            OR sum(c.total_minor) = r.total_minor AND sum(c.tax_minor) <> r.tax_minor
-            OR bool_or((c.top_up_id, c.user_id, c.currency) IS DISTINCT FROM (r.top_up_id, r.user_id, r.currency))
+        HAVING sum(n.total) NOT BETWEEN 0 AND r.total_minor OR sum(n.tax) NOT BETWEEN 0 AND r.tax_minor
+            OR sum(n.total) = r.total_minor AND sum(n.tax) <> r.tax_minor
+            OR sum(n.total) = 0 AND sum(n.tax) <> 0
+            OR bool_or((n.top_up_id, n.user_id, n.currency) IS DISTINCT FROM (r.top_up_id, r.user_id, r.currency))
+        """,
+    ),
+    (
+        "R4",
+        # Where a dispute is open, what the papers say of it stands until it is decided.
+        "what the notes of a top-up take off its receipt is what its payer has back",
+        """
+        SELECT t.reference, t.paid_minor, coalesce(n.taken_off, 0) AS taken_off, coalesce(g.back, 0) AS back
+          FROM top_ups t
+          LEFT JOIN (SELECT top_up_id, sum(CASE kind WHEN 'credit_note' THEN total_minor ELSE -total_minor END)
+                            AS taken_off FROM invoices WHERE receipt_id IS NOT NULL GROUP BY top_up_id) AS n
+            ON n.top_up_id = t.id
+          LEFT JOIN (SELECT top_up_id, sum(amount_minor) AS back
+                       FROM (SELECT top_up_id, amount_minor FROM gateway_refunds
+                              WHERE state = 'processed' AND returned_at IS NULL
+                              UNION ALL
+                             SELECT top_up_id, amount_minor FROM disputes WHERE outcome = 'lost') AS gone
+                      GROUP BY top_up_id) AS g ON g.top_up_id = t.id
+         WHERE coalesce(n.taken_off, 0) <> least(coalesce(g.back, 0), coalesce(t.paid_minor, 0))
+           AND NOT EXISTS (SELECT FROM disputes d WHERE d.top_up_id = t.id AND d.outcome IS NULL)
         """,
     ),
     (
@@ -223,15 +246,16 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
                         AND a.kind = CASE WHEN t.kind IN ('refund_to_source_late', 'refund_to_source_return')
                                           THEN 'gateway_clearing' ELSE 'user_refunding' END
                       GROUP BY t.reference) AS b ON b.reference = r.reference
-          FULL JOIN (SELECT refund_reference, total_minor FROM invoices WHERE refund_reference LIKE 'RF-%') AS n
+          FULL JOIN (SELECT refund_reference, total_minor FROM invoices
+                      WHERE kind = 'credit_note' AND refund_reference LIKE 'RF-%') AS n
             ON n.refund_reference = coalesce(r.reference, b.reference)
          WHERE r.id IS NULL OR b.begun IS DISTINCT FROM r.amount_minor
             OR CASE WHEN r.state = 'processed' THEN
                          coalesce(b.gone, b.late) IS DISTINCT FROM r.amount_minor
                          OR n.total_minor IS DISTINCT FROM r.amount_minor AND (
                             n.total_minor > r.amount_minor
-                            OR (SELECT paid_minor FROM top_ups WHERE id = r.top_up_id) IS DISTINCT FROM
-                               (SELECT sum(total_minor) FROM invoices
+                            OR (SELECT paid_minor FROM top_ups WHERE id = r.top_up_id) >
+                               (SELECT coalesce(sum(total_minor), 0) FROM invoices
                                  WHERE top_up_id = r.top_up_id AND kind = 'credit_note'))
                          OR (b.late IS NULL) <> (b.back IS NULL) OR (b.gone IS NULL) <> (b.back IS NOT NULL)
                          OR b.returned <> r.amount_minor OR b.returned IS NOT NULL AND r.returned_at IS NULL

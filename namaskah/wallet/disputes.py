@@ -20,10 +20,10 @@ from namaskah import live
 from namaskah.auth import account_locks
 from namaskah.claims import claim_due
 from namaskah.db import db, leave_database, require_transaction, transaction
-from namaskah.wallet import debts, dispute_letters, invoices, refund_reading, topups
+from namaskah.wallet import debts, dispute_letters, notes, refund_reading, topups
 from namaskah.wallet.dispute_booking import book_more, book_out, give_back, set_aside, take_up_again
 from namaskah.wallet.dispute_models import DISPUTE_STATES, Dispute
-from namaskah.wallet.models import Invoice, TopUp
+from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused, SubjectUnknown
 from namaskah.wallet.paystack_disputes import DisputeDesk, ToldDispute
 
@@ -240,14 +240,14 @@ def _end(dispute: Dispute, outcome: str, wanted: int, top_up: TopUp, now: dateti
         look_again(dispute.top_up_id)
     elif dispute.amount_minor:
         book_out(dispute)
-        _issue_credit_note(dispute, top_up)
+    notes.issue(top_up, dispute.reference, dispute.amount_minor)
     dispute_letters.tell_ended(dispute)
 
 
 def _lose_more(dispute: Dispute, wanted: int, top_up: TopUp) -> None:
     """What was on its way back to the payer otherwise has come to nothing, and the bank had taken it all the same."""
     book_more(dispute, wanted)
-    _issue_credit_note(dispute, top_up)
+    notes.issue(top_up, dispute.reference, dispute.amount_minor)
     dispute_letters.tell_ended(dispute)
 
 
@@ -288,14 +288,3 @@ def _note_answer(dispute: Dispute, told: ToldDispute, now: datetime) -> None:
         dispute.answered_at, dispute.answer_due_at, dispute.answer_problem = now, None, ""
     elif dispute.outcome is not None:
         dispute.answer_due_at, dispute.answer_problem = None, "the dispute ended before the answer arrived"
-
-
-def _issue_credit_note(dispute: Dispute, top_up: TopUp) -> None:
-    """The payer has the money back, so the receipt no longer says what was paid; what was spent of it stays owed. What
-    an earlier round of the same dispute took off the receipt is off it already."""
-    rounds = Invoice.refund_reference.startswith(f"dispute:{dispute.gateway_id}.", autoescape=True)
-    noted = select(func.coalesce(func.sum(Invoice.total_minor), 0)).where(Invoice.top_up_id == top_up.id, rounds)
-    rest = dispute.amount_minor - int(db.session.scalar(noted) or 0)
-    amount = min(rest, invoices.creditable_minor(top_up))
-    if amount > 0:
-        invoices.credit_note(top_up, dispute.reference, amount)

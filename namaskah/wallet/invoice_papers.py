@@ -1,4 +1,4 @@
-"""How a receipt or credit note reads: the same words on its page and on paper.
+"""How a receipt, credit or debit note reads: the same words on its page and on paper.
 
 The page is in the reader's language; the paper, which may lie in somebody's files, stays in the one it was issued in.
 """
@@ -31,7 +31,6 @@ class Wording:
 
 def worded(invoice: Invoice) -> Wording:
     """In the language that is spoken now."""
-    is_receipt = invoice.kind == "receipt"
     return Wording(
         name=kind_name(invoice.kind),
         parties=[(_("Seller"), _seller_lines(invoice)), (_("Buyer"), _buyer_lines(invoice))],
@@ -43,9 +42,7 @@ def worded(invoice: Invoice) -> Wording:
         ],
         lines=_what(invoice),
         totals=_totals(invoice),
-        note=_("This receipt is also your invoice. It is paid in full.")
-        if is_receipt
-        else _("This credit note takes back the receipt it names, by the amount above."),
+        note=_note(invoice.kind),
     )
 
 
@@ -75,8 +72,22 @@ def paper(invoice: Invoice) -> Paper:
 
 
 def kind_name(kind: str) -> str:
-    """What people call a receipt or credit note."""
-    return str(_("Receipt") if kind == "receipt" else _("Credit note"))
+    """What people call a receipt, a credit note or a debit note."""
+    names = {"receipt": _("Receipt"), "credit_note": _("Credit note"), "debit_note": _("Debit note")}
+    return str(names[kind])
+
+
+def _note(kind: str) -> str:
+    if kind == "receipt":
+        return str(_("This receipt is also your invoice. It is paid in full."))
+    if kind == "credit_note":
+        return str(_("This credit note takes back the receipt it names, by the amount above."))
+    return str(
+        _(
+            "The money came back after all. This debit note takes back a credit note to the receipt it names, by the "
+            "amount above."
+        )
+    )
 
 
 def _seller_lines(invoice: Invoice) -> list[str]:
@@ -101,10 +112,11 @@ def _about_the_receipt(invoice: Invoice) -> list[tuple[str, str]]:
 
 def _what(invoice: Invoice) -> list[tuple[str, str]]:
     """A fee that the payer bore is a line of its own; both lines are what was paid."""
-    if invoice.kind == "receipt":
-        what = _("Wallet top-up, paid through Paystack")
-    else:
-        what = _("Wallet top-up, given back by Paystack")
+    what = {
+        "receipt": _("Wallet top-up, paid through Paystack"),
+        "credit_note": _("Wallet top-up, given back by Paystack"),
+        "debit_note": _("Wallet top-up, paid after all"),
+    }[invoice.kind]
     lines = [(what, exact_money(invoice.total_minor - invoice.fee_minor, invoice.currency))]
     if invoice.fee_minor:
         lines.append((_("Paystack’s fee for the payment"), exact_money(invoice.fee_minor, invoice.currency)))

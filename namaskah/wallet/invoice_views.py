@@ -1,4 +1,4 @@
-"""Receipts and credit notes: their list, each as a page, each as a PDF."""
+"""Receipts, credit and debit notes: their list, each as a page, each as a PDF."""
 
 import re
 

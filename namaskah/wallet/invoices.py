@@ -1,8 +1,8 @@
-"""Receipts and credit notes: what is copied into them, and when they are issued.
+"""Receipts, credit and debit notes: what is copied into them, and when they are issued.
 
-A receipt is issued in the transaction that credits its top-up, so there is never one without the other. It comes after
-the ledger: the number's row (invoice_years) stays locked until the commit, and whoever holds it waits for nobody but
-the audit log. Locks: top-up, ledger accounts, number, audit event.
+A receipt is issued in the transaction that credits its top-up, so there is never one without the other; when a note is,
+`notes.py` says. Both come after the ledger: the number's row (invoice_years) stays locked until the commit, and whoever
+holds it waits for nobody but the audit log. Locks: top-up, ledger accounts, number, audit event.
 
 Each of these documents stays as it was issued, whatever seller, buyer and settings become. The customer may delete the
 account: the documents are kept whole, as the law wants, and hold of a person only what was filled in for them.
@@ -13,7 +13,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from flask import current_app
-from sqlalchemy import func, insert, select
+from sqlalchemy import case, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.auth.models import User
@@ -53,35 +53,22 @@ def credit_note(top_up: TopUp, refund_reference: str, amount_minor: int) -> Invo
     before any audit event. Tax goes back at the receipt's rate; the notes of a top-up given back whole hold its whole
     tax, to the last minor unit. Raises ValueError for another amount under a used reference, or more than the receipt.
     """
-    require_transaction()
-    issued = db.session.scalar(select(Invoice).filter_by(refund_reference=refund_reference))
-    if issued is not None:
-        if (issued.top_up_id, issued.total_minor) != (top_up.id, amount_minor):
-            raise ValueError(f"{refund_reference} has a credit note of {issued.total_minor}")
-        return issued
-    receipt = issue_receipt(top_up)
-    before = db.session.scalar(select(func.sum(Invoice.total_minor)).filter_by(receipt_id=receipt.id)) or 0
-    before = int(before)
-    if not 0 < amount_minor <= receipt.total_minor - before:
-        raise ValueError(f"{amount_minor} of receipt {receipt.full_number} cannot be credited, {before} is already")
-    return _insert(
-        top_up,
-        kind="credit_note",
-        receipt_id=receipt.id,
-        refund_reference=refund_reference,
-        total_minor=amount_minor,
-        tax_minor=included_tax(before + amount_minor, receipt.tax_rate) - included_tax(before, receipt.tax_rate),
-        tax_rate=receipt.tax_rate,
-        tax_name=receipt.tax_name,
-        paid_on=receipt.paid_on,
+    return _note(top_up, "credit_note", refund_reference, amount_minor)
+
+
+def debit_note(top_up: TopUp, refund_reference: str, amount_minor: int) -> Invoice:
+    """The debit note for money that credit notes have taken off a receipt and that has come back; as credit_note(), and
+    with the tax that the credit notes took off. Raises ValueError for more than they did."""
+    return _note(top_up, "debit_note", refund_reference, amount_minor)
+
+
+def taken_off_minor(top_up: TopUp) -> int:
+    """What the notes of a top-up take off its receipt, debit notes counted against credit notes, in minor units. Call
+    it with the top-up's row locked."""
+    signed = case(
+        (Invoice.kind == "credit_note", Invoice.total_minor), (Invoice.kind == "debit_note", -Invoice.total_minor)
     )
-
-
-def creditable_minor(top_up: TopUp) -> int:
-    """How much of what was paid no credit note has taken back yet, in minor units. Call it with the top-up's row
-    locked."""
-    notes = select(func.coalesce(func.sum(Invoice.total_minor), 0)).filter_by(top_up_id=top_up.id, kind="credit_note")
-    return (top_up.paid_minor or 0) - int(db.session.scalar(notes) or 0)
+    return int(db.session.scalar(select(func.coalesce(func.sum(signed), 0)).filter_by(top_up_id=top_up.id)) or 0)
 
 
 def included_tax(total_minor: int, rate: int) -> int:
@@ -119,7 +106,7 @@ def fees_borne(references: Iterable[str]) -> dict[str, int]:
 
 
 def documents_of(top_up: TopUp) -> Sequence[Invoice]:
-    """The receipt of a top-up and the credit notes that followed, oldest first."""
+    """The receipt of a top-up and the notes that followed, oldest first."""
     return db.session.scalars(select(Invoice).filter_by(top_up_id=top_up.id).order_by(Invoice.id)).all()
 
 
@@ -150,6 +137,32 @@ def set_buyer_details(user: User, *, name: str, company: str, address: str, tax_
             .values(user_id=user.id, **details)
             .on_conflict_do_update(index_elements=["user_id"], set_=details)
         )
+
+
+def _note(top_up: TopUp, kind: str, refund_reference: str, amount_minor: int) -> Invoice:
+    require_transaction()
+    issued = db.session.scalar(select(Invoice).filter_by(refund_reference=refund_reference))
+    if issued is not None:
+        if (issued.kind, issued.top_up_id, issued.total_minor) != (kind, top_up.id, amount_minor):
+            raise ValueError(f"{refund_reference} has a {issued.kind} of {issued.total_minor}")
+        return issued
+    receipt = issue_receipt(top_up)
+    before = taken_off_minor(top_up)
+    most = receipt.total_minor - before if kind == "credit_note" else before
+    if not 0 < amount_minor <= most:
+        raise ValueError(f"no {kind} of {amount_minor} for {receipt.full_number}: {before} is taken off")
+    after = before + amount_minor if kind == "credit_note" else before - amount_minor
+    return _insert(
+        top_up,
+        kind=kind,
+        receipt_id=receipt.id,
+        refund_reference=refund_reference,
+        total_minor=amount_minor,
+        tax_minor=abs(included_tax(after, receipt.tax_rate) - included_tax(before, receipt.tax_rate)),
+        tax_rate=receipt.tax_rate,
+        tax_name=receipt.tax_name,
+        paid_on=receipt.paid_on,
+    )
 
 
 def _insert(top_up: TopUp, **values: object) -> Invoice:

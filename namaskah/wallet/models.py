@@ -290,14 +290,16 @@ class BuyerDetails(Base):
     tax_id: Mapped[str] = mapped_column(String(40), server_default="")
 
 
-INVOICE_KINDS = ("receipt", "credit_note")
+INVOICE_KINDS = ("receipt", "credit_note", "debit_note")
+NOTES = one_of("kind", INVOICE_KINDS[1:])
 
 
 class Invoice(Base):
-    """A receipt for a top-up, or a credit note for money that went back. Never changed, never deleted.
+    """A receipt for a top-up, a credit note for money that went back, or a debit note for what of that came back.
+    Never changed, never deleted.
 
     PostgreSQL numbers them as they are inserted, without a gap in a year, and dates run with the numbers. Amounts are
-    above zero in both kinds; tax and the fee that a payer bore are parts of the total. `seller` and `buyer` are copies
+    above zero in all kinds; tax and the fee that a payer bore are parts of the total. `seller` and `buyer` are copies
     of what was known then. Insert with no ON CONFLICT: a document that is then left out would take its number with it.
     """
 
@@ -313,9 +315,7 @@ class Invoice(Base):
             "fee_minor >= 0 AND fee_minor < total_minor AND (kind = 'receipt' OR fee_minor = 0)", name="fee"
         ),
         CheckConstraint(
-            "(kind = 'credit_note') = (receipt_id IS NOT NULL)"
-            " AND (kind = 'credit_note') = (refund_reference IS NOT NULL)",
-            name="credit_note",
+            f"({NOTES}) = (receipt_id IS NOT NULL) AND ({NOTES}) = (refund_reference IS NOT NULL)", name="credit_note"
         ),
     )
 

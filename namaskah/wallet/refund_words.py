@@ -76,8 +76,8 @@ CONTRADICTED = {
         "bad",
         _l(
             "Paystack said processed, and says failed now: the money is in our Paystack balance again, and the customer"
-            " has it neither at the bank nor in the wallet. Book it into the wallet. The credit note stays as it was"
-            " issued."
+            " has it neither at the bank nor in the wallet. Book it into the wallet; a debit note then takes back the"
+            " credit note."
         ),
     ),
     "failed": Words(

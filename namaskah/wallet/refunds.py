@@ -30,7 +30,7 @@ from namaskah.auth import account_locks, audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction, violated
 from namaskah.errors import UserError
-from namaskah.wallet import debts, disputes, invoices, ledger, refund_reading
+from namaskah.wallet import debts, disputes, invoices, ledger, notes, refund_reading
 from namaskah.wallet.models import TopUp
 from namaskah.wallet.paystack_refunds import Refund
 from namaskah.wallet.refund_models import GatewayRefund, RefundStep
@@ -182,8 +182,8 @@ def note_account(reference: str, last4: str, who: str) -> None:
 
 
 def give_back(reference: str, who: str) -> GatewayRefund:
-    """The gateway said processed and then failed, so the money is with it again: into the wallet with it. The credit
-    note stays as it was issued. Raises UserError unless it is so."""
+    """The gateway said processed and then failed, so the money is with it again: into the wallet with it, and a debit
+    note takes the credit note back. Raises UserError unless it is so."""
     with transaction():
         refund = _lock(reference)
         if refund.state != "processed" or not refund.is_contradicted:
@@ -192,6 +192,7 @@ def give_back(reference: str, who: str) -> GatewayRefund:
         disputes.look_again(refund.top_up_id)
         ledger.refund_to_source_return(refund.user_id, _books(refund), wallet_minor, house_minor, who)
         refund.returned_at = func.now()
+        notes.issue(refund.top_up, f"{refund.reference}:returned", 0)
         _step(refund, who, "booked into the wallet: it came back to Paystack")
         live.publish_on_commit(refund.user_id, "wallet")
         _write(refund, mail.refund_failed, wallet_minor)
@@ -321,12 +322,10 @@ def _shares(refund: GatewayRefund) -> tuple[int, int]:
 
 
 def _issue_note(refund: GatewayRefund) -> str:
-    """The number of the paper that takes it off the receipt. A dispute that was lost and then won after all has left
-    its own credit note: what that has taken off is not taken off twice."""
-    amount = min(refund.amount_minor, invoices.creditable_minor(refund.top_up))
-    if amount:
-        return invoices.credit_note(refund.top_up, refund.reference, amount).full_number
-    return invoices.documents_of(refund.top_up)[-1].full_number
+    """The number of the paper that takes it off the receipt. Where a lost dispute has taken off all that was paid, that
+    is the dispute's: nothing is taken off twice."""
+    note = notes.issue(refund.top_up, refund.reference, refund.amount_minor)
+    return (note or invoices.documents_of(refund.top_up)[-1]).full_number
 
 
 def _write(refund: GatewayRefund, letter: Callable[..., None], *about: int | str) -> None:

@@ -397,7 +397,7 @@ def _cards(user: User) -> list[tuple[str, str]]:
 
 
 def _receipts(user: User) -> list[tuple[str, str]]:
-    """A receipt with all there can be on it, a credit note, and the top-up that leads to both."""
+    """A receipt with all there can be on it, the notes, and the top-up that leads to them."""
     details = {"company": LONG_WORD[:80], "address": f"{LONG_WORD[:60]}\nLagos", "tax_id": "TIN 1234-5678"}
     invoices.set_buyer_details(user, name="شركة النور", **details)
     taxed = {"TAX_RATE": 750, "SELLER_ADDRESS": f"2 Broad Street\n{LONG_WORD[:60]}", "SELLER_TAX_ID": "TIN 9876-5432"}
@@ -405,8 +405,10 @@ def _receipts(user: User) -> list[tuple[str, str]]:
         receipt = support.make_receipt(user)
         with transaction():
             note = invoices.credit_note(receipt.top_up, "refund:gallery", 100_000)
+            back = invoices.debit_note(receipt.top_up, "refund:gallery:returned", 100_000)
     return [
         ("receipt", f"/wallet/invoices/{receipt.full_number}"),
         ("credit note", f"/wallet/invoices/{note.full_number}"),
+        ("debit note", f"/wallet/invoices/{back.full_number}"),
         ("top-up paid", f"{topups.PAGE_PATH}{receipt.top_up.reference}"),
     ]

@@ -21,12 +21,18 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def money_is_right(app: Flask) -> Iterator[None]:
+def broken_on_purpose() -> set[str]:
+    """Invariants that this file's tests leave broken: none, unless the file says otherwise."""
+    return set()
+
+
+@pytest.fixture
+def money_is_right(app: Flask, broken_on_purpose: set[str]) -> Iterator[None]:
     """The wallet's own invariants only: tests here hold money for references behind which there is no activation."""
     yield
     db.session.rollback()
     offenders = {name: rows for name, _, sql in CHECKS if (rows := db.session.execute(text(sql)).all())}
-    assert offenders == {}
+    assert {name: rows for name, rows in offenders.items() if name not in broken_on_purpose} == {}
 
 
 @pytest.fixture

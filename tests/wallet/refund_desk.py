@@ -72,8 +72,10 @@ def moved(kind: str) -> int:
     return db.session.scalar(select(func.count()).select_from(LedgerTransaction).filter_by(kind=kind)) or 0
 
 
-def credit_notes() -> list[int]:
-    return list(db.session.scalars(select(Invoice.total_minor).filter_by(kind="credit_note").order_by(Invoice.id)))
+def noted() -> list[int]:
+    """What each note takes off its receipt, oldest first: below zero for those that put it back."""
+    rows = db.session.scalars(select(Invoice).where(Invoice.receipt_id.is_not(None)).order_by(Invoice.id))
+    return [row.total_minor if row.kind == "credit_note" else -row.total_minor for row in rows]
 
 
 def letters() -> list[str]:

@@ -27,7 +27,8 @@ CREDIT_NOTE = """
     INSERT INTO invoices (kind, year, number, user_id, top_up_id, receipt_id, refund_reference, issued_at, issued_on,
                           paid_on, language, currency, total_minor, tax_minor, tax_rate, tax_name, seller, buyer)
     SELECT 'credit_note', year, :number, user_id, top_up_id, id, 'refund', issued_at, issued_on - :earlier,
-           paid_on, language, currency, :total, :tax, tax_rate, tax_name, seller, buyer FROM invoices
+           paid_on, language, currency, :total, :tax, tax_rate, tax_name, seller, buyer
+      FROM invoices WHERE kind = 'receipt'
 """
 
 
@@ -38,6 +39,10 @@ def credit_note(number: int, total: str, tax: int, earlier: int = 0) -> str:
     for name, value in values.items():
         statement = statement.replace(name, str(value))
     return statement
+
+
+def debit_note(number: int, total: str, tax: int) -> str:
+    return credit_note(number, total, tax).replace("'credit_note'", "'debit_note'").replace("'refund'", "'back'")
 
 
 def refund(amount: str, state: str) -> str:
@@ -90,6 +95,12 @@ FAULTS = [
     ("R2", "INSERT INTO receipts_due SELECT id FROM top_ups WHERE state = 'paid'"),
     ("R3", credit_note(2, "total_minor + 1", 0)),
     ("R3", credit_note(2, "1", 1)),
+    ("R3", debit_note(2, "1", 0)),
+    ("R3", credit_note(2, "2", 0) + ";" + debit_note(3, "2", 1)),
+    ("R4", "UPDATE disputes SET state = 'resolved', outcome = 'lost', resolved_at = now()"),
+    ("R4", "DELETE FROM disputes;" + credit_note(2, "1", 0)),
+    ("R4", "DELETE FROM disputes;" + credit_note(2, "1", 0) + ";" + refund("2", "processed")),
+    ("R4", "DELETE FROM disputes;" + refund("1", "processed")),
     ("P1", "UPDATE promo_grants SET left_minor = left_minor - 1 WHERE source = 'voucher'"),
     ("P1", "DELETE FROM promo_grants WHERE source = 'refund'"),
     ("P2", "UPDATE promo_grants SET expired_minor = 1, amount_minor = amount_minor + 2 WHERE source = 'operator'"),

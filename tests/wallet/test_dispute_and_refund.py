@@ -11,7 +11,7 @@ from namaskah.wallet.models import TopUp
 
 from .bank import AMOUNT, Bank, books, heard, ours, spend
 from .counter import Counter
-from .refund_desk import WHO, becomes, credit_notes, fresh, sent
+from .refund_desk import WHO, becomes, fresh, noted, sent
 
 
 def later() -> None:
@@ -52,12 +52,13 @@ def test_a_refund_that_fails_after_the_dispute_was_lost_is_lost_too(
     assert books(payer) == left
     dispute = ours(theirs)
     assert (dispute.outcome, dispute.amount_minor, dispute.check_at) == ("lost", AMOUNT, None)
-    assert credit_notes() == [50_000, 200_000]
+    assert noted() == [50_000, 200_000]
     bank.reopens(theirs)
     heard(theirs)
     bank.decides(theirs, "won")
     heard(theirs)
     assert books(payer) == {"available": AMOUNT - spent}
+    assert noted() == [50_000, 200_000, -AMOUNT]
 
 
 def test_what_came_back_to_the_wallet_is_disputed_like_the_rest(
@@ -72,7 +73,7 @@ def test_what_came_back_to_the_wallet_is_disputed_like_the_rest(
     assert books(payer) == {"disputed": AMOUNT}
     bank.decides(theirs, "lost")
     heard(theirs)
-    assert (books(payer), credit_notes()) == ({}, [AMOUNT])
+    assert (books(payer), noted()) == ({}, [AMOUNT, -AMOUNT, AMOUNT])
 
 
 def test_lost_a_second_time_takes_the_receipt_back_once(payer: User, top_up: TopUp, bank: Bank) -> None:
@@ -82,14 +83,14 @@ def test_lost_a_second_time_takes_the_receipt_back_once(payer: User, top_up: Top
         heard(theirs)
         bank.reopens(theirs)
         heard(theirs)
-    assert credit_notes() == [90_000]
+    assert noted() == [90_000]
 
 
 @pytest.mark.parametrize("of_it", [AMOUNT, 90_000])
 def test_what_was_won_in_the_end_can_be_refunded(
     payer: User, top_up: TopUp, bank: Bank, counter: Counter, of_it: int
 ) -> None:
-    """The credit note of the loss stands as it was issued: a refund of the same money needs none besides."""
+    """The papers say each step: lost, won after all, given back by us."""
     theirs = bank.opens(top_up, of_it)
     bank.decides(theirs, "lost")
     heard(theirs)
@@ -99,7 +100,7 @@ def test_what_was_won_in_the_end_can_be_refunded(
     refund = sent(top_up)
     becomes(counter, refund, "processed")
     assert (fresh(refund).state, books(payer)) == ("processed", {})
-    assert sum(credit_notes()) == AMOUNT
+    assert noted() == [of_it, -of_it, AMOUNT]
 
 
 def test_what_came_back_after_the_dispute_was_lost_is_lost_too(
@@ -114,7 +115,7 @@ def test_what_came_back_after_the_dispute_was_lost_is_lost_too(
     later()
     disputes.sweep_due()
     assert (books(payer), ours(theirs).amount_minor) == ({}, AMOUNT)
-    assert credit_notes() == [200_000, 50_000]
+    assert noted() == [200_000, 50_000, -200_000, 200_000]
 
 
 def test_what_one_dispute_has_won_is_booked_for_the_other(payer: User, top_up: TopUp, bank: Bank) -> None:
@@ -127,3 +128,51 @@ def test_what_one_dispute_has_won_is_booked_for_the_other(payer: User, top_up: T
     later()
     disputes.sweep_due()
     assert (books(payer), ours(second).amount_minor) == ({"available": 150_000}, 100_000)
+
+
+def test_lost_again_for_less_puts_the_rest_back_on_the_receipt(payer: User, top_up: TopUp, bank: Bank) -> None:
+    theirs = bank.opens(top_up, 90_000)
+    bank.decides(theirs, "lost")
+    heard(theirs)
+    bank.reopens(theirs)
+    theirs.refund_amount = 30_000
+    heard(theirs)
+    assert noted() == [90_000], "what the papers say stands until it is decided"
+    bank.decides(theirs, "lost")
+    heard(theirs)
+    assert (books(payer), noted()) == ({"available": AMOUNT - 30_000}, [90_000, -60_000])
+
+
+def test_a_refund_that_goes_through_while_a_lost_dispute_is_open_again_has_its_own_note(
+    payer: User, top_up: TopUp, bank: Bank, counter: Counter
+) -> None:
+    refund = sent(top_up, 100_000)
+    theirs = bank.opens(top_up, 90_000)
+    bank.decides(theirs, "lost")
+    heard(theirs)
+    bank.reopens(theirs)
+    heard(theirs)
+    becomes(counter, refund, "processed")
+    assert noted() == [90_000, 100_000]
+    bank.decides(theirs, "won")
+    heard(theirs)
+    assert (books(payer), noted()) == ({"available": 150_000}, [90_000, 100_000, -90_000])
+
+
+def test_where_both_took_the_same_money_the_papers_keep_what_is_still_gone(
+    payer: User, top_up: TopUp, bank: Bank, counter: Counter
+) -> None:
+    """A refund that had failed by our books went through beside the loss: both together have taken more than there was,
+    and the receipt loses no more than it has. Once the dispute is won, what the refund took is still off it."""
+    refund = becomes(counter, sent(top_up, 150_000), "failed")
+    theirs = bank.opens(top_up, 200_000)
+    bank.decides(theirs, "lost")
+    heard(theirs)
+    becomes(counter, refund, "processed")
+    refunds.book_as_gone(refund.reference, WHO)
+    assert (books(payer), noted()) == ({}, [200_000, 50_000])
+    bank.reopens(theirs)
+    heard(theirs)
+    bank.decides(theirs, "won")
+    heard(theirs)
+    assert (books(payer), noted()) == ({"available": 200_000}, [200_000, 50_000, -100_000])

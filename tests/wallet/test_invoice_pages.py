@@ -10,9 +10,15 @@ from pypdf import PdfReader
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.wallet import invoices
+from namaskah.wallet import invoices, topups
 from namaskah.wallet.models import Invoice
 from tests.support import log_in, make_receipt, make_user
+
+
+@pytest.fixture
+def broken_on_purpose() -> set[str]:
+    """Notes are issued here for money that has not moved."""
+    return {"R4"}
 
 
 @pytest.fixture
@@ -90,6 +96,17 @@ def test_a_credit_note_names_its_receipt(browser: FlaskClient, receipt: Invoice)
     for text in (browser.get(path(note)).text, file_of(browser, note)):
         assert "Credit note" in text and receipt.full_number in text and note.full_number in text
         assert [amount in text for amount in ("₦1,000.00", "₦69.77", "₦930.23")] == [True] * 3
+
+
+def test_a_debit_note_names_its_receipt(browser: FlaskClient, receipt: Invoice) -> None:
+    credited(receipt)
+    with transaction():
+        note = invoices.debit_note(receipt.top_up, "refund:1:returned", 100_000)
+    for text in (browser.get(path(note)).text, file_of(browser, note)):
+        assert "Debit note" in text and receipt.full_number in text and note.full_number in text
+        assert [amount in text for amount in ("₦1,000.00", "₦69.77", "₦930.23")] == [True] * 3
+    page = browser.get(f"{topups.PAGE_PATH}{receipt.top_up.reference}").text
+    assert [name in page for name in ("Receipt", "Credit note", "Debit note")] == [True] * 3
 
 
 def test_the_file_stays_in_its_language_and_the_page_follows_the_reader(

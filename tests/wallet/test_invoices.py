@@ -29,6 +29,12 @@ BUYER = {"name": "Ada Obi", "company": "शर्मा एंड संस", "a
 
 
 @pytest.fixture
+def broken_on_purpose() -> set[str]:
+    """Notes are issued here for money that has not moved."""
+    return {"R4"}
+
+
+@pytest.fixture
 def taxed(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation whose payments contain 7.5 % of tax."""
     seller = {"SELLER_NAME": "Acme Ltd", "SELLER_ADDRESS": "2 Broad Street\nLagos", "SELLER_TAX_ID": "TIN 98-76"}
@@ -269,6 +275,42 @@ def test_no_more_is_credited_than_was_paid(app: Flask, payer: User) -> None:
     assert violated(refused.value) == "invoice_credit_within_receipt"
     credit(receipt, "refund:4", 1)
     assert numbers() == [1, 2, 3]
+
+
+def debit(receipt: Invoice, reference: str, amount_minor: int) -> Invoice:
+    with transaction():
+        top_up = db.session.scalars(select(TopUp).filter_by(id=receipt.top_up_id).with_for_update()).one()
+        return invoices.debit_note(top_up, reference, amount_minor)
+
+
+@pytest.mark.usefixtures("taxed")
+def test_a_debit_note_puts_back_what_was_taken_off_with_its_tax(app: Flask, payer: User) -> None:
+    receipt = make_receipt(payer, AMOUNT)
+    taken = [credit(receipt, f"refund:{number}", amount) for number, amount in enumerate((33_333, 66_667))]
+    back = [debit(receipt, f"back:{number}", amount) for number, amount in enumerate((50_001, 49_999))]
+    assert [(note.kind, note.number, note.receipt_id) for note in back] == [
+        ("debit_note", 4, receipt.id),
+        ("debit_note", 5, receipt.id),
+    ]
+    assert sum(note.tax_minor for note in taken) == sum(note.tax_minor for note in back) == 6_977
+    assert debit(receipt, "back:0", 50_001).id == back[0].id
+    assert invoices.taken_off_minor(receipt.top_up) == 0
+    assert credit(receipt, "refund:whole", AMOUNT).tax_minor == receipt.tax_minor
+
+
+def test_no_more_is_put_back_than_was_taken_off(app: Flask, payer: User) -> None:
+    receipt = make_receipt(payer, AMOUNT)
+    credit(receipt, "refund:1", 100)
+    for reference, amount in (("back:1", 101), ("back:1", 0), ("back:1", -1), ("refund:1", 100)):
+        with pytest.raises(ValueError):
+            debit(receipt, reference, amount)
+    with pytest.raises(IntegrityError) as refused, transaction():
+        values = {"kind": "debit_note", "receipt_id": receipt.id, "refund_reference": "back:1", "total_minor": 101}
+        invoices._insert(receipt.top_up, **_values_of(receipt, **values))
+    assert violated(refused.value) == "invoice_debit_within_credit"
+    debit(receipt, "back:1", 100)
+    credit(receipt, "refund:2", AMOUNT)
+    assert numbers() == [1, 2, 3, 4]
 
 
 def test_a_refund_of_a_top_up_without_a_receipt_issues_both(

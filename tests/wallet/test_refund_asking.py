@@ -24,11 +24,11 @@ from .refund_desk import (
     WHO,
     becomes,
     begin,
-    credit_notes,
     fresh,
     later,
     letters,
     moved,
+    noted,
     paid,
     sent,
     there,
@@ -184,7 +184,7 @@ def test_all_at_once_ask_once_and_book_once(app: Flask, top_up: TopUp, counter: 
     assert (len(there(counter)), counter.calls("refund")) == (1, 1)
     counter.world.refunds.move(there(counter)[0], "processed")
     at_once(app, *[asking] * 4)
-    assert (fresh(refund).state, moved("refund_to_source"), credit_notes()) == ("processed", 1, [PAID])
+    assert (fresh(refund).state, moved("refund_to_source"), noted()) == ("processed", 1, [PAID])
 
 
 def test_two_admins_at_once_cannot_give_back_more_than_was_paid(app: Flask, top_up: TopUp, payer: User) -> None:
@@ -243,7 +243,7 @@ def test_an_event_proves_nothing_and_the_order_of_events_does_not_matter(top_up:
     counter.world.refunds.move(there(counter)[0], "processed")
     assert outcome(event("processing", **data)) == "processed"
     assert outcome(event("pending", **data)) == "processed"
-    assert (fresh(refund).is_contradicted, credit_notes()) == (False, [PAID])
+    assert (fresh(refund).is_contradicted, noted()) == (False, [PAID])
 
 
 def test_an_event_about_nobodys_refund_is_unmatched(top_up: TopUp, counter: Counter) -> None:

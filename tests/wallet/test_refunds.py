@@ -22,11 +22,11 @@ from .refund_desk import (
     WHO,
     becomes,
     begin,
-    credit_notes,
     fresh,
     house,
     letters,
     moved,
+    noted,
     paid,
     sent,
     there,
@@ -52,10 +52,10 @@ def test_the_whole_way_of_a_refund(top_up: TopUp, payer: User, counter: Counter)
     [at_paystack] = there(counter)
     assert (at_paystack.amount, at_paystack.merchant_note) == (PAID, refund.reference)
     assert becomes(counter, refund, "processing").state == "processing"
-    assert (wallet(payer.id), house("gateway_clearing"), credit_notes()) == ((0, PAID), clearing, [])
+    assert (wallet(payer.id), house("gateway_clearing"), noted()) == ((0, PAID), clearing, [])
     done = becomes(counter, refund, "processed")
     assert (done.state, done.gateway_status, done.check_at) == ("processed", "processed", None)
-    assert (wallet(payer.id), house("gateway_clearing"), credit_notes()) == ((0, 0), clearing + PAID, [PAID])
+    assert (wallet(payer.id), house("gateway_clearing"), noted()) == ((0, 0), clearing + PAID, [PAID])
     assert [state for state, _ in notes(refund)] == ["asked", "pending", "processing", "processed"]
     subjects = letters()
     assert ["on its way back" in subjects[-2], "has gone back" in subjects[-1]] == [True, True]
@@ -67,10 +67,10 @@ def test_a_refund_that_failed_is_in_the_wallet_again_and_may_be_repeated(
 ) -> None:
     refund = sent(top_up)
     assert becomes(counter, refund, "failed").state == "failed"
-    assert (wallet(payer.id), credit_notes()) == ((PAID, 0), [])
+    assert (wallet(payer.id), noted()) == ((PAID, 0), [])
     assert "could not be sent back" in letters()[-1]
     assert becomes(counter, sent(top_up), "processed").state == "processed"
-    assert credit_notes() == [PAID]
+    assert noted() == [PAID]
 
 
 def test_parts_add_up_to_what_was_paid_and_no_further(top_up: TopUp, payer: User, counter: Counter) -> None:
@@ -186,7 +186,7 @@ def test_processed_before_anything_else_was_heard(top_up: TopUp, payer: User, co
     counter.breaks("refund", "reset_after")
     assert refund_asking.ask(refund.reference).state == "doubt"
     assert becomes(counter, refund, "processed").state == "processed"
-    assert (wallet(payer.id), credit_notes()) == ((0, 0), [PAID])
+    assert (wallet(payer.id), noted()) == ((0, 0), [PAID])
 
 
 def test_a_status_we_do_not_know_moves_nothing(top_up: TopUp, counter: Counter) -> None:
@@ -219,7 +219,7 @@ def test_failed_after_processed_is_said_and_booked_by_a_person(top_up: TopUp, pa
     with pytest.raises(UserError):
         refunds.book_as_gone(refund.reference, WHO)
     refunds.give_back(refund.reference, WHO)
-    assert (wallet(payer.id), house("gateway_clearing"), credit_notes()) == ((PAID, 0), clearing, [PAID])
+    assert (wallet(payer.id), house("gateway_clearing"), noted()) == ((PAID, 0), clearing, [PAID, -PAID])
     assert (fresh(refund).is_contradicted, refund_reading.waiting_for_a_person()) == (False, 0)
     with pytest.raises(UserError):
         refunds.give_back(refund.reference, WHO)
@@ -240,7 +240,7 @@ def test_processed_after_failed_is_taken_from_the_wallet_as_far_as_it_goes(
     found = becomes(counter, refund, "processed")
     assert (found.state, found.is_contradicted, wallet(payer.id)) == ("failed", True, (PAID - spent, 0))
     refunds.book_as_gone(refund.reference, WHO)
-    assert (fresh(refund).state, wallet(payer.id), credit_notes()) == ("processed", (0, 0), [PAID])
+    assert (fresh(refund).state, wallet(payer.id), noted()) == ("processed", (0, 0), [PAID])
     assert house("gateway_clearing") == clearing + PAID
     # Of what was spent the house has got the adjustment, and lost it again.
     assert house("promo") == promo
@@ -252,7 +252,7 @@ def test_the_gateway_may_change_its_mind_to_the_last(top_up: TopUp, payer: User,
     refunds.book_as_gone(refund.reference, WHO)
     assert becomes(counter, refund, "failed").is_contradicted
     refunds.give_back(refund.reference, WHO)
-    assert (wallet(payer.id), credit_notes()) == ((PAID, 0), [PAID])
+    assert (wallet(payer.id), noted()) == ((PAID, 0), [PAID, -PAID])
 
 
 def test_processed_after_failed_cannot_be_booked_when_it_went_back_otherwise(top_up: TopUp, counter: Counter) -> None:
