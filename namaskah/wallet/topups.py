@@ -12,6 +12,7 @@ endings.py; what finds payments nobody has told us of, in sweeping.py.
 """
 
 import logging
+import re
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 RETURN_PATH = "/wallet/top-up/return"
 PAGE_PATH = "/wallet/top-ups/"
+# Ours, and those that Paystack gives by itself: a payment found there keeps its own (unknown_payments.py).
+REFERENCE = re.compile("[A-Za-z0-9._=-]{1,40}")
 # Two tries under one reference, together within what a person waits for.
 INITIALIZE_DEADLINES = (6.0, 4.0)
 # Growing with its age: who pays at once is seen at once when the webhook is lost.
