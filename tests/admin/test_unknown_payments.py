@@ -177,6 +177,24 @@ def test_the_way_there_from_a_report_and_from_the_search(
     assert "unknown-payments" not in desk.get("/admin/top-ups?words=nobody@example.com").text
 
 
+def test_a_reference_that_paystack_gave_by_itself_leads_to_every_page(
+    app: Flask, desk: FlaskClient, payer: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "namaskah.sandbox.till._REFERENCE", re.compile(".+")
+    )  # its own have signs that it takes of nobody
+    theirs = paid_there(counter, "tvu_412829.4b=d-c7")
+    assert unknown_payments.credit(theirs.reference, payer.id, Quote(PAID, 0), "user:1", WHY)
+    customers = log_in(app.test_client(), payer)
+    for browser, path in (
+        (customers, f"/wallet/top-ups/{theirs.reference}"),
+        (desk, f"/admin/top-ups/{theirs.reference}"),
+        (desk, f"/admin/refunds/new?top_up={theirs.reference}"),
+    ):
+        assert theirs.reference in browser.get(path).text, path
+    assert customers.get(f"/wallet/top-up/return?reference={theirs.reference}").status_code == 303
+
+
 def test_where_payers_bear_the_fee_they_bear_it_here(
     app: Flask, desk: FlaskClient, payer: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
