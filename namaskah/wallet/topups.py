@@ -365,7 +365,7 @@ def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     top_up.settled_at, top_up.check_at = now, None
     user = db.session.get_one(User, top_up.user_id)
     balance_minor = ledger.balance(user.id).spendable_minor
-    receipt = invoices.issue_receipt(top_up)
+    receipt = invoices.issue_receipt(top_up, payment.paid_at)
     if top_up.origin == "auto":
         card = db.session.get(SavedCard, top_up.card_id)
         named = cards.name(card) if card else ""

@@ -4,7 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -175,6 +175,18 @@ def test_the_way_there_from_a_report_and_from_the_search(
     assert f'href="{PAGE}"' not in desk.get(f"/admin/gateway-events/{stored.id}").text
     assert f'href="{PAGE}"' not in desk.get(f"/admin/top-ups?words={REFERENCE}").text
     assert "unknown-payments" not in desk.get("/admin/top-ups?words=nobody@example.com").text
+
+
+def test_the_receipt_says_when_it_was_paid_not_when_it_was_found(
+    app: Flask, desk: FlaskClient, payer: User, stranger: Transaction
+) -> None:
+    app.config["SELLER_TIMEZONE"] = "UTC"
+    stranger.paid_at = datetime(2026, 1, 31, 23, 30, tzinfo=UTC)
+    assert desk.post(PAGE, data=form(desk, payer.id)).status_code == 303
+    top_up = topups.get_top_up(REFERENCE)
+    receipt = invoices.receipt_of(top_up)
+    assert receipt is not None and receipt.paid_on == date(2026, 1, 31) < receipt.issued_on
+    assert top_up.created_at == stranger.paid_at
 
 
 def test_a_reference_that_paystack_gave_by_itself_leads_to_every_page(
