@@ -1,5 +1,7 @@
 """An operator credits a payment that only Paystack knows: what the pages show, who may, and that it is booked once."""
 
+import hashlib
+import hmac
 import html
 import json
 import re
@@ -294,6 +296,28 @@ def test_the_credit_and_its_record_come_together_or_not_at_all(
         unknown_payments.credit(REFERENCE, payer.id, Quote(PAID, 0), "user:1", WHY)
     assert_nothing_was_credited(payer)
     assert unknown_payments.credit(REFERENCE, payer.id, Quote(PAID, 0), "user:1", WHY)
+
+
+def test_two_browsers_and_a_signed_webhook_at_once(
+    app: Flask, desk: FlaskClient, admin: User, payer: User, stranger: Transaction, counter: Counter
+) -> None:
+    body = webhook_body(stranger, counter.world.till.domain)
+    signature = hmac.new(app.config["PAYSTACK_SECRET_KEY"].encode(), body, hashlib.sha512).hexdigest()
+    headers = {"x-paystack-signature": signature, "Content-Type": "application/json"}
+    colleague, paystack = log_in(app.test_client(), make_user("colleague@example.com", role="admin")), app.test_client()
+    forms = [(desk, form(desk, payer.id)), (colleague, form(colleague, admin.id))]
+    posts = [lambda browser=browser, data=data: browser.post(PAGE, data=data).status_code for browser, data in forms]
+    results = at_once(
+        app, *posts, *posts, lambda: paystack.post("/webhooks/paystack", data=body, headers=headers).status_code
+    )
+    assert (sorted(results[:4]), results[4]) == ([303, 303, 409, 409], 200)
+    shop.run_jobs()
+    while events.take_up_due():
+        pass
+    owner = payer if topups.get_top_up(REFERENCE).user_id == payer.id else admin
+    assert (credits(), books(owner)) == (1, {"available": PAID})
+    assert [books(user) for user in (payer, admin) if user is not owner] == [{}]
+    assert inbox.count_for_a_person() == 0
 
 
 def test_a_report_on_its_last_try_at_that_moment_is_acted_upon(
