@@ -86,8 +86,9 @@ def _hand_over() -> None:
     from namaskah import backups, live
     from namaskah.account import export_views
     from namaskah.housekeeping import reading as housekeeping
+    from namaskah.legacy import records
     from namaskah.numbers import presenting, proofs, pushing
-    from namaskah.wallet import evidence, statement
+    from namaskah.wallet import evidence, statement, unknown_payments
     from namaskah.watch import figures, health
 
     live.renderers.update(activation=pushing.activation, wallet=pushing.wallet, export=export_views.push)
@@ -95,6 +96,7 @@ def _hand_over() -> None:
     evidence.sources["activation"] = proofs.purchases
     figures.ages.update(backup=backups.backup_age, restore_drill=backups.drill_age)
     figures.housekeeping.update(succeeded=housekeeping.succeeded, erased=housekeeping.erased)
+    unknown_payments.booked_elsewhere[:] = [records.names_payment]
     health.troubles[:] = [backups.troubles]
 
 
@@ -158,6 +160,7 @@ def _register_blueprints(app: Flask) -> None:
     from namaskah.admin import reconciliation_views as _reconciliation_views
     from namaskah.admin import refund_views as _refund_views
     from namaskah.admin import top_up_views as _admin_top_up_views
+    from namaskah.admin import unknown_payment_views as _unknown_payment_views
     from namaskah.admin import views as _admin_views
     from namaskah.admin import voucher_views as _admin_voucher_views
     from namaskah.api import paystack, providers

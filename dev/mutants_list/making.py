@@ -25,6 +25,7 @@ TOPUPS, RACES, WEBHOOK = "wallet/test_topups.py", "wallet/test_settle_races.py",
 REFUNDS, ASKING, DISPUTES = "wallet/test_refunds.py", "wallet/test_refund_asking.py", "wallet/test_disputes.py"
 DEBTS, INBOX, BOTH = "wallet/test_debts.py", "wallet/test_inbox.py", "wallet/test_dispute_and_refund.py"
 PROMO, VOUCHERS, MISMATCHES = "wallet/test_promo.py", "wallet/test_vouchers.py", "wallet/test_mismatches.py"
+UNKNOWN = "admin/test_unknown_payments.py"
 CARDS, AUTO = "wallet/test_cards.py", "wallet/test_auto_topups.py"
 BUYING, DOUBT, ENDINGS = "numbers/test_activations.py", "numbers/test_doubt.py", "numbers/test_endings.py"
 RUSH, SCENARIOS, LOST = "numbers/test_races.py", "money/test_scenarios.py", "money/test_lost_commits.py"

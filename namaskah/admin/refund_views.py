@@ -180,7 +180,7 @@ def _not_found(reference: str) -> str:
 
 def _top_up(reference: str) -> TopUp | None:
     try:
-        return topups.get_top_up(reference) if re.fullmatch("[A-Za-z0-9-]{1,40}", reference) else None
+        return topups.get_top_up(reference) if topups.REFERENCE.fullmatch(reference) else None
     except topups.UnknownTopUp:
         return None
 

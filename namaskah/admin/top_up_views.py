@@ -21,6 +21,7 @@ from namaskah.wallet import (
     reversals,
     top_up_lists,
     topups,
+    unknown_payments,
 )
 from namaskah.wallet.models import TopUp
 
@@ -41,6 +42,7 @@ def top_ups() -> ResponseReturnValue:
         show=show,
         words=words,
         is_filtered=bool(words) or show != "all",
+        may_be_unknown=_may_be_unknown(words),
         older_url=page.older and url_for("admin.top_ups", before=page.older, **chosen),
         newest_url=url_for("admin.top_ups", **chosen) if before else None,
     )
@@ -120,9 +122,15 @@ def _page(found: TopUp, problem: str = "") -> str:
     )
 
 
+def _may_be_unknown(words: str) -> bool:
+    """Whether what was looked for is a reference that Paystack may know of, and no top-up of ours has."""
+    is_reference = topups.REFERENCE.fullmatch(words) is not None and not words.isdigit()
+    return is_reference and unknown_payments.find(words) is None
+
+
 def _top_up(reference: str) -> TopUp:
     try:
-        return topups.get_top_up(reference if re.fullmatch("[A-Za-z0-9.=-]{1,40}", reference) else "")
+        return topups.get_top_up(reference if topups.REFERENCE.fullmatch(reference) else "")
     except topups.UnknownTopUp:
         abort(404)
 

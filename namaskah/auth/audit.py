@@ -78,6 +78,7 @@ SENTENCES = {
     "top_up_accepted": _l("A payment that differed from what was asked for was credited by us"),
     "top_up_closed": _l("A payment that differed from what was asked for was closed by us without credit"),
     "top_up_reversal_explained": _l("It was found out why a payment went back after its credit"),
+    "unknown_payment_credited": _l("A payment that no top-up of ours accounted for was credited by us"),
     "gateway_event_retried": _l("A report of Paystack was worked on again"),
     "gateway_event_closed": _l("A report of Paystack was closed by us"),
 }

@@ -2,7 +2,8 @@
 entries.
 
 ledger moves money · topups lets it in, sweeping finds it late, endings tells its owner, mismatches and reversals wait
-for a person · events is what the gateway says by itself, inbox and event_words show it · paystack speaks to it ·
+for a person, unknown_payments takes in what only the gateway knew ·
+events is what the gateway says by itself, inbox and event_words show it · paystack speaks to it ·
 refunds gives money back to where it came from (refund_asking asks for it, refund_events is told, refund_accounts names
 bank accounts, refund_reading and refund_words show it) · disputes follows what banks want back (dispute_booking books
 it, debts is what customers owe, dispute_answers sends our answer, evidence words the paper) ·

@@ -123,12 +123,13 @@ def _claim(which: ColumnElement[bool]) -> GatewayEvent | None:
 
 def _act(event: GatewayEvent) -> None:
     """One try, and its mark."""
-    event_id = event.id
+    event_id, due_at = event.id, event.due_at
     try:
         outcome = _outcome(event)
     except SubjectUnknown:
+        # Not where it was made due meanwhile: there is something now that it is about.
         over = case((GatewayEvent.received_at <= func.now() - EARLY_FOR, func.now()), else_=None)
-        _mark(event_id, outcome=UNMATCHED, handled_at=over, last_error=None)
+        _mark(event_id, GatewayEvent.due_at == due_at, outcome=UNMATCHED, handled_at=over, last_error=None)
     except Exception as error:
         db.session.rollback()
         _mark(event_id, last_error=_told(error))
@@ -143,11 +144,11 @@ def _outcome(event: GatewayEvent) -> str:
     return NOT_HANDLED if handler is None else handler(event)
 
 
-def _mark(event_id: int, **values: Any) -> None:
+def _mark(event_id: int, *which: ColumnElement[bool], **values: Any) -> None:
     with transaction():
         db.session.execute(
             update(GatewayEvent)
-            .where(GatewayEvent.id == event_id, GatewayEvent.handled_at.is_(None))
+            .where(GatewayEvent.id == event_id, GatewayEvent.handled_at.is_(None), *which)
             .values(**values)
             .execution_options(synchronize_session=False)
         )

@@ -11,7 +11,7 @@ from sqlalchemy.orm import undefer
 
 from namaskah import jobs
 from namaskah.auth import audit
-from namaskah.db import db, transaction
+from namaskah.db import db, require_transaction, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import events
 from namaskah.wallet.models import OPEN_EVENT, GatewayEvent
@@ -122,6 +122,18 @@ def try_again(event_id: int, actor: str) -> None:
             raise UserError(_("This report is closed, or nothing can be done with it. Nothing was done."), status=409)
         jobs.defer("handle_gateway_event", event_id=event_id)
         audit.record("gateway_event_retried", None, actor, event=event_id)
+
+
+def look_again(reference: str) -> None:
+    """Have the worker act anew on what was nobody's: there is a top-up now that it is about. Needs an open
+    transaction."""
+    require_transaction()
+    db.session.execute(
+        update(GatewayEvent)
+        .where(GatewayEvent.reference == reference, IS_OPEN, WAITS | (GatewayEvent.outcome == events.UNMATCHED))
+        .values(handled_at=None, due_at=func.now())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def close(event_id: int, actor: str, reason: str) -> bool:

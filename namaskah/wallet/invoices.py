@@ -23,10 +23,12 @@ from namaskah.wallet.models import BuyerDetails, Invoice, ReceiptDue, TopUp
 WHOLE = 10_000  # hundredths of a percent
 
 
-def issue_receipt(top_up: TopUp) -> Invoice:
+def issue_receipt(top_up: TopUp, paid_at: datetime | None = None) -> Invoice:
     """The receipt of a paid top-up, issued now unless it was before: of all that was paid, a fee the payer bore and any
-    tax included. Needs the open transaction that holds the top-up's
-    row; ledger accounts are locked before, audit events written after."""
+    tax included. `paid_at`: when, by the gateway's word; else, and were that later, when it was credited.
+
+    Needs the open transaction that holds the top-up's row; ledger accounts are locked before, audit events written
+    after."""
     require_transaction()
     issued = receipt_of(top_up)
     if issued is not None:
@@ -34,6 +36,7 @@ def issue_receipt(top_up: TopUp) -> Invoice:
     if top_up.paid_minor is None:
         raise ValueError(f"top-up {top_up.reference} is not paid")
     rate = current_app.config["TAX_RATE"]
+    credited_at = top_up.settled_at or _now()
     return _insert(
         top_up,
         kind="receipt",
@@ -42,7 +45,7 @@ def issue_receipt(top_up: TopUp) -> Invoice:
         tax_minor=included_tax(top_up.paid_minor, rate),
         tax_rate=rate,
         tax_name=current_app.config["TAX_NAME"],
-        paid_on=_day(top_up.settled_at or _now()),
+        paid_on=_day(min(paid_at or credited_at, credited_at)),
     )
 
 

@@ -10,8 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from namaskah import live
-from namaskah.auth import audit
-from namaskah.auth.models import User
+from namaskah.auth import account_locks, audit
 from namaskah.db import db, leave_database, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import reversals, topups
@@ -35,8 +34,8 @@ def ask_again(reference: str) -> TopUp:
         try:
             return topups.settle(reference)
         except (GatewayDown, GatewayRefused) as error:
-            raise _silent(error) from None
-    payment = _verify(reference)
+            raise silent(error) from None
+    payment = verify(reference)
     if payment is not None:
         reversals.note(reference, payment.status)
     return topups.get_top_up(reference)
@@ -48,10 +47,10 @@ def accept(reference: str, seen_minor: int, actor: str, reason: str) -> bool:
     `seen_minor` is the amount the person has looked at. Raises UserError when nothing can be credited: without a
     reason, closed by somebody, no payment, another amount than that, another currency or mode, no account any more.
     """
-    words = _words(reason)
+    words = require_reason(reason)
     if _is_done(topups.get_top_up(reference), "paid"):
         return False
-    payment = _verify(reference)
+    payment = verify(reference)
     with transaction():
         top_up = topups.lock(reference)
         if _is_done(top_up, "paid"):
@@ -68,7 +67,7 @@ def accept(reference: str, seen_minor: int, actor: str, reason: str) -> bool:
 def close(reference: str, actor: str, reason: str) -> bool:
     """End it without credit; False when that was done before. Raises UserError without a reason, or when it was
     credited, or is no mismatch. No money moves here: whoever closes it has sent it back at the gateway."""
-    words = _words(reason)
+    words = require_reason(reason)
     topups.get_top_up(reference)
     with transaction():
         top_up = topups.lock(reference)
@@ -105,7 +104,8 @@ def _creditable(top_up: TopUp, payment: Payment | None, seen_minor: int) -> Paym
         )
     if payment.amount_minor != seen_minor or payment.amount_minor <= 0:
         raise Undecidable(_("Paystack names another amount than this page did: nothing was credited. Look again."))
-    if db.session.get_one(User, top_up.user_id).deleted_at is not None:
+    # Locked as the deletion locks it: looked at any earlier, it might be gone by the credit.
+    if account_locks.lock(top_up.user_id).deleted_at is not None:
         raise Undecidable(_("The account is deleted: nothing was credited. Send the money back at Paystack."))
     return payment
 
@@ -114,23 +114,26 @@ def _decide(top_up: TopUp, actor: str, reason: str) -> None:
     top_up.decided_at, top_up.decided_by, top_up.decision = _now(), actor[:100], reason
 
 
-def _verify(reference: str) -> Payment | None:
+def verify(reference: str) -> Payment | None:
+    """What the gateway says of a payment now. Raises UserError (503) when it does not tell."""
     paystack = topups.gateway()
     leave_database()
     try:
         return paystack.verify(reference)
     except (GatewayDown, GatewayRefused) as error:
-        raise _silent(error) from None
+        raise silent(error) from None
 
 
-def _silent(error: Exception) -> UserError:
+def silent(error: Exception) -> UserError:
+    """What a person is told of a gateway that gave no usable answer."""
     return UserError(
         _("Paystack gave no answer, so nothing was changed. Try again in a minute. (%(error)s)", error=str(error)),
         status=503,
     )
 
 
-def _words(reason: str) -> str:
+def require_reason(reason: str) -> str:
+    """The reason as it is kept. Raises UserError (422) when there is none."""
     words = reason.replace("\0", "").strip()[:LONGEST_REASON]
     if not words:
         raise UserError(_("Say in a few words why. Nothing was done."), status=422)

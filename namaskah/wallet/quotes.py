@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import current_app
 
 from namaskah.wallet.currencies import CURRENCIES
-from namaskah.wallet.fees import gross_minor
+from namaskah.wallet.fees import fee_minor, gross_minor
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,13 @@ def quote(amount_minor: int) -> Quote:
     if not customer_pays_fee():
         return Quote(amount_minor, 0)
     return Quote(amount_minor, gross_minor(amount_minor, _currency()) - amount_minor)
+
+
+def of_payment(paid_minor: int) -> Quote:
+    """What a payment of this much brings, by the present settings: the quote that asks for it. Where none does, it is
+    parted in the same way, and the credit may be nothing or less."""
+    surcharge = fee_minor(paid_minor, _currency()) if customer_pays_fee() else 0
+    return Quote(paid_minor - surcharge, surcharge)
 
 
 def customer_pays_fee() -> bool:

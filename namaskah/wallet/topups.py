@@ -12,6 +12,7 @@ endings.py; what finds payments nobody has told us of, in sweeping.py.
 """
 
 import logging
+import re
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 RETURN_PATH = "/wallet/top-up/return"
 PAGE_PATH = "/wallet/top-ups/"
+# Ours, and those that Paystack gives by itself: a payment found there keeps its own (unknown_payments.py).
+REFERENCE = re.compile("[A-Za-z0-9._=-]{1,40}")
 # Two tries under one reference, together within what a person waits for.
 INITIALIZE_DEADLINES = (6.0, 4.0)
 # Growing with its age: who pays at once is seen at once when the webhook is lost.
@@ -362,7 +365,7 @@ def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
     top_up.settled_at, top_up.check_at = now, None
     user = db.session.get_one(User, top_up.user_id)
     balance_minor = ledger.balance(user.id).spendable_minor
-    receipt = invoices.issue_receipt(top_up)
+    receipt = invoices.issue_receipt(top_up, payment.paid_at)
     if top_up.origin == "auto":
         card = db.session.get(SavedCard, top_up.card_id)
         named = cards.name(card) if card else ""

@@ -1,7 +1,6 @@
 """The customer's pages about money: balance, top-up and its way back from the gateway."""
 
 import logging
-import re
 from datetime import UTC, datetime, timedelta
 
 from flask import abort, current_app, redirect, render_template, request, url_for
@@ -142,7 +141,7 @@ def _quote(amount_minor: int) -> quotes.Quote | None:
 
 def _own_top_up(reference: str) -> TopUp:
     """Somebody else's top-up is as unknown as one that never was, or cannot be."""
-    if not re.fullmatch("[A-Za-z0-9-]{1,40}", reference):
+    if not topups.REFERENCE.fullmatch(reference):
         abort(404)
     found = db.session.scalar(select(TopUp).filter_by(reference=reference, user_id=me().id))
     return found or abort(404)

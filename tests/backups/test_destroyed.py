@@ -26,7 +26,8 @@ from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import findings, runs
 from namaskah.sandbox import Sandbox
 from namaskah.sandbox.charges import webhook_body
-from namaskah.wallet import events, ledger, topups
+from namaskah.wallet import events, ledger, topups, unknown_payments
+from namaskah.wallet.quotes import Quote
 from tests import support
 from tests.backups.conftest import Place
 from tests.money.ledger_check import assert_money_is_right
@@ -200,6 +201,10 @@ def test_what_happened_after_the_backup_is_credited_once_or_named(
         assert db.session.get_one(Activation, first_id, populate_existing=True).state == "received"
         assert (now.available_minor, now.held_minor) == (held.available_minor + 200_000, 0)
         assert found == {("paystack", "unknown_payment", unknown)}, "whose it is, a person must find out"
+        assert unknown_payments.credit(unknown, user_id, Quote(300_000, 0), "user:1", "its payer has written to us")
+        announce(counter, unknown)
+        assert differences() == set(), "and once a person has credited it, it is as any other"
+        assert ledger.balance(user_id).available_minor == now.available_minor + 300_000
         kept = db.session.scalars(select(StrayOrder).filter_by(provider_ref=coded_ref)).one()
         assert (kept.outcome, kept.activation_id) == ("kept", None), "its cost is booked, its customer is not known"
         given_back = [order for order in control.orders("fivesim") if str(order["id"]) == waiting_ref]

@@ -62,7 +62,10 @@ def make(stand: Stand) -> Gallery:
     secured = stand.person(money=0)
     _give_factors(secured)
     _fill_security(owner)
-    findings.keep("paystack", [Found("paystack", "not_credited", "NK-gallery", "NGN", 2, 150_000, 0)])
+    of_paystack = [("not_credited", "NK-gallery", 0), ("unknown_payment", "T482913000731", None)]
+    findings.keep(
+        "paystack", [Found("paystack", kind, ref, "NGN", 2, 250_000, ours) for kind, ref, ours in of_paystack]
+    )
     findings.keep("fivesim", [Found("fivesim", "balance", "fivesim", "USD", 6, 12_345_678, 12_000_000)])
     fresh, used = _gifts(owner)
     refund_pages, refunded = _refunds(owner)
@@ -107,6 +110,7 @@ def make(stand: Stand) -> Gallery:
                 ("refund, which top-up", "/admin/refunds/new?top_up=NK-nothing"),
                 *refund_pages,
                 *_desk(owner),
+                *_unknown_payments(stand, newcomer),
                 *_disputes(stand),
             ],
         },
@@ -350,6 +354,22 @@ def _desk(user: User) -> list[tuple[str, str]]:
         ("a report that is none", f"/admin/gateway-events/{rubbish.id}"),
         ("all top-ups", "/admin/top-ups"),
         ("a payment that differs", f"/admin/top-ups/{differs.reference}"),
+    ]
+
+
+def _unknown_payments(stand: Stand, user: User) -> list[tuple[str, str]]:
+    """One that could be credited, to the payer or to somebody else, and one that Paystack does not know."""
+    reference, address = "T482913000731", "https://example.com/"
+    topups.gateway().initialize(reference, user.email, 250_000, "NGN", address, address)
+    stand.control.payment(reference, status="success", paid_amount=250_000, fees=13_750)
+    page = f"/admin/unknown-payments/{reference}"
+    return [
+        ("top-ups, not found", f"/admin/top-ups?words={reference}"),
+        ("unknown payment", page),
+        ("unknown payment, whose", f"{page}?account={user.id}"),
+        ("unknown payment, somebody else's", f"{page}?account={stand.person().id}"),
+        ("unknown payment, nobody's", f"{page}?account={LONG_WORD}"),
+        ("unknown payment, not paid", "/admin/unknown-payments/T1"),
     ]
 
 

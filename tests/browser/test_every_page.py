@@ -59,7 +59,7 @@ def speak(user: User, language: str) -> None:
 @pytest.mark.parametrize("language", list(DIRECTIONS))
 @pytest.mark.parametrize("group", GROUPS)
 def test_page(group: str, language: str, gallery: Gallery, stand: Stand, visit: Visit, watch: Watch) -> None:
-    watch.allow("status of 404", "status of 400", "status of 410", "status of 422")
+    watch.allow(*(f"status of {status}" for status in (400, 404, 409, 410, 422)))
     user = None if group == "visitor" else db.session.get_one(User, gallery.people[group])
     if user:
         speak(user, language)

@@ -23,7 +23,9 @@ from namaskah.wallet import (
     refund_asking,
     refunds,
     topups,
+    unknown_payments,
 )
+from namaskah.wallet.quotes import Quote
 from tests.support import Control
 from tests.wallet.carding import kept_card
 from tests.wallet.counter import Counter
@@ -112,6 +114,14 @@ def test_a_refund_holds_nothing(alice: User, sandbox: Sandbox, calls: list[str])
     refund_accounts.banks("NGN")
     assert refund_accounts.send_to(refund.reference, "9", "0123456789", "user:1").state == "processing"
     assert len(calls) >= 7
+
+
+def test_crediting_what_only_the_gateway_knew_holds_nothing(alice: User, sandbox: Sandbox, calls: list[str]) -> None:
+    till = sandbox.world.till
+    till.pay(till.initialize({"reference": "T1", "email": alice.email, "amount": 100_000}), 100_000)
+    assert unknown_payments.credit("T1", alice.id, Quote(100_000, 0), "user:1", "why")
+    assert len(calls) >= 3
+    assert faults(calls) == []
 
 
 def test_charging_and_forgetting_a_card_holds_nothing(alice: User, sandbox: Sandbox, calls: list[str]) -> None:

@@ -173,6 +173,8 @@ TABLE: dict[tuple[str, str], str] = {
     ("POST", "/admin/top-ups/<reference>/explain"): "login 404 404 404 login 422",
     ("POST", "/admin/top-ups/<reference>/accept"): "login 404 404 404 login 422",
     ("POST", "/admin/top-ups/<reference>/close"): "login 404 404 404 login 422",
+    ("GET", "/admin/unknown-payments/<reference>"): ADMINS,
+    ("POST", "/admin/unknown-payments/<reference>"): "login 404 404 404 login 422",
     ("GET", "/admin/disputes"): "login 404 404 404 login 200",
     ("GET", "/admin/disputes/<int:dispute_id>"): "login 404 404 404 login 200",
     ("POST", "/admin/disputes/<int:dispute_id>/refresh"): "login 404 404 404 login 503",

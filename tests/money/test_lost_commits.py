@@ -16,8 +16,9 @@ from namaskah.auth.models import User
 from namaskah.db import db
 from namaskah.numbers import polling, routing, settling
 from namaskah.numbers.models import Activation, Message
-from namaskah.wallet import topups
+from namaskah.wallet import topups, unknown_payments
 from namaskah.wallet.models import GatewayEvent, Invoice, TopUp
+from namaskah.wallet.quotes import Quote
 from tests.money import proxy as proxies
 from tests.money.ledger_check import assert_money_is_right
 from tests.money.proxy import ON_ITS_WAY, ON_ITS_WAY_BACK, Proxy
@@ -206,6 +207,27 @@ def test_the_credit_of_a_top_up(where: str, proxy: Proxy, browser: FlaskClient, 
     assert count("SELECT count(*) FROM ledger_transactions WHERE kind = 'top_up'") == 1
     assert count("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'send_mail'") == 1
     assert db.session.scalar(select(func.count()).select_from(Invoice)) == 1
+    assert shop.wallet(alice) == (1_000_000 + AMOUNT, 0)
+
+
+@WHERE
+def test_the_credit_of_a_payment_that_only_paystack_knew(
+    where: str, proxy: Proxy, browser: FlaskClient, alice: User, counter: Counter
+) -> None:
+    reference, who = "T482913000731", alice.id
+    wanted = {"reference": reference, "email": alice.email, "amount": AMOUNT, "currency": "NGN"}
+    counter.world.till.initialize(wanted)
+    counter.pay(reference)
+    proxy.lose_commit("'top_up:top_up:", where)
+
+    def credit() -> bool:
+        return unknown_payments.credit(reference, who, Quote(AMOUNT, 0), "user:1", "why")
+
+    with pytest.raises(OperationalError):
+        credit()
+    assert (credit(), credit()) == (where is ON_ITS_WAY, False)
+    assert count("SELECT count(*) FROM ledger_transactions WHERE kind = 'top_up'") == 1
+    assert count("SELECT count(*) FROM audit_events WHERE kind = 'unknown_payment_credited'") == 1
     assert shop.wallet(alice) == (1_000_000 + AMOUNT, 0)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from namaskah.auth.models import User
 from namaskah.db import db, transaction, violated
 from namaskah.errors import UserError
-from namaskah.wallet import invoices, ledger, statement, topups
+from namaskah.wallet import invoices, ledger, quotes, statement, topups
 from namaskah.wallet.fees import gross_minor
 from namaskah.wallet.models import Invoice, LedgerAccount, LedgerEntry, LedgerTransaction, TopUp
 from tests.support import log_in
@@ -310,3 +310,15 @@ def test_postgresql_refuses_a_receipt_that_is_all_fee(payer: User, counter: Coun
         with pytest.raises(DBAPIError) as refused, transaction():
             db.session.execute(Invoice.__table__.insert().values(columns | {"id": 10**9, "number": 9} | change))
         assert violated(refused.value) == "ck_invoices_fee"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("currency", ["NGN", "GHS", "KES", "ZAR", "USD"])
+def test_a_payment_is_parted_as_the_quote_that_asks_for_it(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, currency: str
+) -> None:
+    monkeypatch.setitem(app.config, "WALLET_CURRENCY", currency)
+    for amount in (*range(1, 3_000), *range(245_000, 256_000, 7), *range(13_000_000, 13_600_000, 977)):
+        wanted = quotes.quote(amount)
+        assert quotes.of_payment(wanted.asked_minor) == wanted
+    monkeypatch.setitem(app.config, "TOP_UP_FEE_PAYER", "house")
+    assert quotes.of_payment(123_456) == quotes.Quote(123_456, 0)
