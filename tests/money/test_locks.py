@@ -30,6 +30,7 @@ from tests.support import give, make_user
 from tests.together import at_once
 from tests.wallet.bank import Bank, books, heard, paid_top_up, spend
 from tests.wallet.carding import AMOUNT, kept_card, spend_to, switched_on, wish
+from tests.wallet.conftest import broken_on_purpose as broken_on_purpose
 from tests.wallet.conftest import money_is_right as money_is_right  # held here is what no activation stands for
 from tests.wallet.counter import Counter
 from tests.wallet.refund_desk import begin, fresh, paid
