@@ -172,7 +172,8 @@ class Provider(Protocol):
         first, to wait as long as the provider wants. Raises ProviderDown."""
 
     def ask_again(self, provider_ref: str) -> bool:
-        """Ask for another SMS on the same number; False when the provider refuses. Raises ProviderDown."""
+        """Ask for another SMS on the same number; False when the provider refuses. Safe to repeat, with a second call
+        where that was refused. Raises ProviderDown."""
 
     def finish(self, provider_ref: str) -> None:
         """Close an order that got its SMS; closing twice is fine. Raises ProviderDown."""

@@ -393,6 +393,25 @@ def test_asking_again_is_granted_or_not(provider: SmsActivate, canned: Canned, b
     assert canned.asked[0][1]["status"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("status", "granted"),
+    [
+        ("STATUS_WAIT_RETRY:482913", True),
+        ("STATUS_WAIT_CODE", False),
+        ("STATUS_OK:482913", False),
+        ("STATUS_CANCEL", False),
+        ("NO_ACTIVATION", False),
+    ],
+)
+def test_asking_again_a_second_time_is_granted_as_the_first_was(
+    provider: SmsActivate, canned: Canned, status: str, granted: bool
+) -> None:
+    canned.answer("BAD_STATUS", to="setStatus")
+    canned.answer(status, to="getStatus")
+    assert provider.ask_again("7") is granted
+    assert [call[1]["action"] for call in canned.asked] == ["setStatus", "getStatus"]
+
+
 @pytest.mark.parametrize("body", ["ACCESS_ACTIVATION", "BAD_STATUS", "NO_ACTIVATION", "ACTIVATION_NOT_ACTIVE"])
 def test_finishing_twice_is_fine(provider: SmsActivate, canned: Canned, body: str) -> None:
     canned.answer(body)
