@@ -210,7 +210,7 @@ def _event_text(kind: str, detail: str) -> str | None:
             "no_stock": _("No number was free, your money is back"),
             "provider_refused": _("No number could be bought, your money is back"),
             "provider_closed": _("The provider closed the number, your money is back"),
-            "nothing_bought": _("It is certain now that no number was bought, your money is back"),
+            "nothing_bought": _("No number came of it, your money is back"),
         }.get(detail)
     return {
         "bought": _("You bought the number, the price is held"),
