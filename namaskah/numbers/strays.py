@@ -15,7 +15,6 @@ from namaskah.db import db
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.wallet import ledger
 
-
 # The outcome of an order that its provider denies knowing: who keeps its cost is open until a person says so.
 NOT_FOUND = "not_found"
 

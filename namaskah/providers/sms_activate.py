@@ -129,7 +129,7 @@ class SmsActivate:
 
     def ask_again(self, provider_ref: str) -> bool:
         """setStatus 3: one more SMS on the same number, free. False when refused, as before the first code. Safe to
-        repeat: while the next one is awaited already, the second 3 is a BAD_STATUS, and the order tells the two apart."""
+        repeat: while the next one is awaited already, a second 3 is a BAD_STATUS, and the order tells which it is."""
         # HeroSMS's NEW_OTP_RECEIVED means that the next one is there already: as good as a yes.
         granted = {"ACCESS_RETRY_GET", "NO_CONTENT", "NEW_OTP_RECEIVED"}
         answer = self._set_status(provider_ref, "3", granted | LOOK_AGAIN | UNKNOWN_ORDER)

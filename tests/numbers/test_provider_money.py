@@ -7,6 +7,7 @@ from flask import Flask
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.numbers import provider_money, registry, settling, strays
+from namaskah.numbers.models import StrayOrder
 from namaskah.reconciliation import findings, upstream
 from namaskah.sandbox import Sandbox
 from tests.numbers import shop
@@ -73,7 +74,7 @@ def test_who_keeps_the_cost_of_an_order_nobody_knows_is_decided_once(
     assert run(app, "owed").output == ""
     again = run(app, "settle", "fivesim", "12345", "--returned", "--reason", "once more")
     assert again.exit_code == 1 and shop.paid("fivesim") == (gone, 0)
-    assert db.session.scalar(db.select(strays.StrayOrder.outcome)) == outcome
+    assert db.session.scalar(db.select(StrayOrder.outcome)) == outcome
 
 
 def test_an_order_that_a_provider_never_takes_back_can_be_given_up(app: Flask, alice: User, control: Control) -> None:
