@@ -164,6 +164,15 @@ def test_a_customer_may_not_buy_too_many_numbers_a_day(
     assert buy(alice).state == "waiting"
 
 
+def test_a_limit_of_none_a_day_sells_nothing_and_says_so(
+    app: Flask, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "DAILY_BUY_LIMIT", 0)
+    with pytest.raises(activations.TooMany):
+        buy(alice)
+    assert_untouched(alice, 1_000_000, control)
+
+
 def test_a_ban_is_seen_at_once_even_by_a_request_under_way(alice: User, control: Control) -> None:
     user_as_the_request_read_it = db.session.get_one(User, alice.id)
     assert user_as_the_request_read_it.is_active
