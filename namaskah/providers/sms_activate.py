@@ -67,7 +67,7 @@ class SmsActivate:
     def __init__(self, name: str, base_url: str, api_key: str, currency: str = "USD") -> None:
         self.name, self.currency = name, currency
         self._base_url, self._api_key = base_url, api_key
-        self._lister = Lister(name, "activationId", MAX_PAGES)
+        self._lister = Lister(name, "activationId", MAX_PAGES, shrinks=True)
         self._missing: set[str] = set()  # actions this provider answered BAD_ACTION to
 
     def quotes(self, services: Iterable[str], countries: Iterable[str]) -> list[Quote]:
