@@ -99,8 +99,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Listing:
-    """The orders a provider lists. Unless it `is_whole`, it was cut, a row of it could not be read, or it moved while it
-    was read: then an order that is not among them may be open all the same."""
+    """The orders a provider lists. Unless it `is_whole`, it was cut, it moved while it was read, or a row of it could
+    not be: then an order that is not among them may be open all the same."""
 
     orders: tuple[Order, ...] = ()
     is_whole: bool = True
