@@ -11,6 +11,7 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.numbers import activations, polling, routing
 from namaskah.numbers.models import Activation, Offer, Provider, Service
+from namaskah.providers.base import NotSold
 from namaskah.wallet import ledger
 from tests.numbers import shop
 from tests.numbers.shop import buy, key
@@ -232,6 +233,16 @@ def test_a_provider_that_cannot_sell_rests_for_a_while(alice: User, control: Con
     )
     assert float(rest or 0) == pytest.approx(state, abs=0.1)
     assert shop.wallet(alice) == (1_000_000, 0)
+
+
+def test_a_purchase_under_way_does_not_wake_a_provider_that_rests_for_longer(alice: User) -> None:
+    """A burst: the first is told that our account is blocked there, one sent with it that we are too quick."""
+    [route] = [route for route in routing.routes("whatsapp", "NG") if route.provider == "fivesim"]
+    for reason in ("account_blocked", "rate_limited"):
+        routing.learn(route, NotSold(reason))
+    rests = func.extract("epoch", Provider.paused_until - func.now()) / 60
+    row = db.session.execute(select(Provider.paused_reason, rests).where(Provider.name == "fivesim")).one()
+    assert (row[0], round(row[1])) == ("account_blocked", 30)
 
 
 def test_the_customer_pays_the_lower_price_when_it_went_down(alice: User) -> None:
