@@ -23,6 +23,7 @@ from namaskah.doctor.command import doctor
 from namaskah.housekeeping.command import housekeeping
 from namaskah.legacy.command import import_legacy
 from namaskah.numbers import pricelists, rate_files, rates, registry
+from namaskah.numbers.provider_commands import provider
 from namaskah.reconciliation import books, findings, runs
 from namaskah.wallet import cards, currency_guard, ledger, promo
 
@@ -36,7 +37,7 @@ demo = AppGroup("demo", help="Accounts to try things with; not in production.")
 
 def register_commands(app: Flask) -> None:
     """Add the commands to `flask`."""
-    for group in (catalogue, ledger_group, account, audit_group, rates_group, demo, backup, housekeeping):
+    for group in (catalogue, ledger_group, account, audit_group, rates_group, provider, demo, backup, housekeeping):
         app.cli.add_command(group)
     app.cli.add_command(worker)
     app.cli.add_command(import_legacy)

@@ -69,6 +69,8 @@ SENTENCES = {
     "unconfirmed_deleted": _l("Account deleted by us: its address was never confirmed"),
     "housekeeping_asked": _l("We had something tidied away before its time"),
     "rate_set": _l("Exchange rates set"),
+    "provider_paid_in": _l("Money that was paid in at a provider was booked"),
+    "provider_order_settled": _l("It was decided who keeps the cost of an order at a provider"),
     "refund_started": _l("We began to send a top-up back to where it was paid from"),
     "refund_cancelled": _l("We called off sending a top-up back"),
     "refund_account_given": _l("We named the bank account a top-up is to be sent back to"),

@@ -15,9 +15,13 @@ CHANNEL = "live:"
 LOG_EVERY_SECONDS = 60.0
 # While Redis is away a batch of a hundred pushes must not cost a hundred timeouts.
 PAUSE_SECONDS = 1.0
+# What could not be told is told with the next change: Redis may have been slow for a moment and have lost none of its
+# listeners, and then nobody else makes the pages look. Of a long outage these many; the pages draw themselves then.
+MAX_UNTOLD = 500
 
 _log = logging.getLogger(__name__)
 _WAITING = "live_waiting"
+_untold: dict[tuple[int, str, int | None], None] = {}
 
 
 class _Outage:
@@ -33,12 +37,19 @@ def publish(user_id: int, topic: str, item: int | None = None) -> None:
     Never raises. Redis away: at most about 200 ms once a second and one warning a minute; every web process draws its
     pages anew every few seconds meanwhile (subscription).
     """
+    change = (user_id, topic, item)
+    _untold[change] = None
     now = time.monotonic()
     if now < _Outage.pause_until:
+        for oldest in list(_untold)[:-MAX_UNTOLD]:
+            _untold.pop(oldest, None)
         return
     try:
-        redis.client.publish(f"{CHANNEL}{user_id}", json.dumps([topic, item]))
+        for change in list(_untold):
+            if _untold.pop(change, "told by another thread") is None:
+                redis.client.publish(f"{CHANNEL}{change[0]}", json.dumps(change[1:]))
     except (RedisError, OSError) as error:
+        _untold[change] = None
         _Outage.pause_until = time.monotonic() + PAUSE_SECONDS
         if now >= _Outage.silent_until:
             _Outage.silent_until = now + LOG_EVERY_SECONDS

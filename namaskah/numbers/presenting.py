@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from namaskah.db import database_time, db
 from namaskah.numbers import catalogue, codes, directory, message_retention, messages, registry
 from namaskah.numbers.models import HOLDING, RELEASED, Activation, ActivationEvent, Message
-from namaskah.wallet import ledger
+from namaskah.wallet import ledger, statement
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class View:
     can_finish: bool
     seconds_to_code: int | None
     refunded_minor: int
-    balance_before_minor: int
-    balance_after_minor: int
+    balance_before_minor: int | None  # only while nothing else has moved the wallet since
+    balance_after_minor: int | None
     messages: list[MessageView]
     timeline: list[dict[str, Any]]
     replaced_by: int | None = None
@@ -77,7 +77,7 @@ def service_name(code: str) -> str:
 def present(activation: Activation) -> View:
     """Everything the page shows about an activation, read now."""
     found = [_message(message) for message in messages.of_activation(activation.id)]
-    spendable = ledger.balance(activation.user_id).spendable_minor
+    before, after = _balances(activation)
     refunded = activation.price_minor if activation.state in RELEASED else 0
     is_open = activation.state == "received" and not _is_over(activation)
     view = View(
@@ -102,8 +102,8 @@ def present(activation: Activation) -> View:
         can_finish=activation.state == "received",
         seconds_to_code=_seconds_to_code(activation),
         refunded_minor=refunded,
-        balance_before_minor=max(spendable - refunded if refunded else spendable + activation.price_minor, 0),
-        balance_after_minor=spendable,
+        balance_before_minor=before,
+        balance_after_minor=after,
         messages=found,
         timeline=_timeline(activation),
         code=next((message.code for message in found if message.code), None),
@@ -115,6 +115,16 @@ def present(activation: Activation) -> View:
     if activation.state in RELEASED:
         view.replaced_by = db.session.scalar(select(Activation.id).where(Activation.replaces_id == activation.id))
     return view
+
+
+def _balances(activation: Activation) -> tuple[int | None, int | None]:
+    """What the customer could spend before and after this purchase, or its money's return. Nothing once something else
+    has moved the wallet: from the figure of now one would reckon a balance that never was."""
+    if not statement.moved_last(activation.user_id, activation.reference):
+        return None, None
+    after = ledger.balance(activation.user_id).spendable_minor
+    price = activation.price_minor
+    return max(after - price if activation.state in RELEASED else after + price, 0), after
 
 
 def _message(message: Message) -> MessageView:
@@ -200,7 +210,7 @@ def _event_text(kind: str, detail: str) -> str | None:
             "no_stock": _("No number was free, your money is back"),
             "provider_refused": _("No number could be bought, your money is back"),
             "provider_closed": _("The provider closed the number, your money is back"),
-            "nothing_bought": _("It is certain now that no number was bought, your money is back"),
+            "nothing_bought": _("No number came of it, your money is back"),
         }.get(detail)
     return {
         "bought": _("You bought the number, the price is held"),

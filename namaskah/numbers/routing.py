@@ -107,14 +107,10 @@ def on_sale(currencies: Collection[str] | None = None) -> ColumnElement[bool]:
 def learn(route: Route, refusal: NotSold) -> None:
     """Take a definite no into account: the offer is gone until the next price list, or the provider rests."""
     pause = PAUSES.get(refusal.reason)
-    with transaction():
-        if pause:
-            db.session.execute(
-                update(Provider)
-                .where(Provider.name == route.provider)
-                .values(paused_until=func.now() + pause, paused_reason=refusal.reason)
-            )
-        elif refusal.reason in {"no_stock", "price_moved", "not_offered"}:
+    if pause:
+        _rest(route.provider, refusal.reason, func.now() + pause)
+    elif refusal.reason in {"no_stock", "price_moved", "not_offered"}:
+        with transaction():
             db.session.execute(update(Offer).where(Offer.id == route.offer_id).values(stock=0))
 
 

@@ -216,6 +216,6 @@ def _book_closing(stray_id: int, answer: Closing) -> None:
         strays.close(stray_id, "kept", "provider_kept")
     elif answer.outcome is CloseOutcome.NOT_FOUND:
         # Whether it ever charged us is unknown: what it owes stays open, with its age, until a person looks.
-        strays.close(stray_id, "not_found", None)
+        strays.close(stray_id, strays.NOT_FOUND, None)
     else:
         strays.close(stray_id, "refunded", "provider_refund")

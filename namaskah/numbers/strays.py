@@ -15,6 +15,9 @@ from namaskah.db import db
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.wallet import ledger
 
+# The outcome of an order that its provider denies knowing: who keeps its cost is open until a person says so.
+NOT_FOUND = "not_found"
+
 
 def order_reference(provider: str, provider_ref: str) -> str:
     """How the ledger knows an order of a provider."""

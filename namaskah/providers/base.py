@@ -99,8 +99,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Listing:
-    """The orders a provider lists. Unless it `is_whole`, it was cut or a row of it could not be read: then an order
-    that is not among them may be open all the same."""
+    """The orders a provider lists. Unless it `is_whole`, it was cut, it moved while it was read, or a row of it could
+    not be: then an order that is not among them may be open all the same."""
 
     orders: tuple[Order, ...] = ()
     is_whole: bool = True
@@ -172,7 +172,8 @@ class Provider(Protocol):
         first, to wait as long as the provider wants. Raises ProviderDown."""
 
     def ask_again(self, provider_ref: str) -> bool:
-        """Ask for another SMS on the same number; False when the provider refuses. Raises ProviderDown."""
+        """Ask for another SMS on the same number; False when the provider refuses. Safe to repeat, with a second call
+        where that was refused. Raises ProviderDown."""
 
     def finish(self, provider_ref: str) -> None:
         """Close an order that got its SMS; closing twice is fine. Raises ProviderDown."""

@@ -67,7 +67,7 @@ class SmsActivate:
     def __init__(self, name: str, base_url: str, api_key: str, currency: str = "USD") -> None:
         self.name, self.currency = name, currency
         self._base_url, self._api_key = base_url, api_key
-        self._lister = Lister(name, "activationId", MAX_PAGES)
+        self._lister = Lister(name, "activationId", MAX_PAGES, shrinks=True)
         self._missing: set[str] = set()  # actions this provider answered BAD_ACTION to
 
     def quotes(self, services: Iterable[str], countries: Iterable[str]) -> list[Quote]:
@@ -128,10 +128,16 @@ class SmsActivate:
             return self._lister.read(self._page, self._parse_row, lambda rows, _: len(rows) != PAGE, between_pages)
 
     def ask_again(self, provider_ref: str) -> bool:
-        """setStatus 3: one more SMS on the same number, free. False when refused, as before the first code."""
+        """setStatus 3: one more SMS on the same number, free. False when refused, as before the first code. Safe to
+        repeat: while the next one is awaited already, a second 3 is a BAD_STATUS, and the order tells which it is."""
         # HeroSMS's NEW_OTP_RECEIVED means that the next one is there already: as good as a yes.
         granted = {"ACCESS_RETRY_GET", "NO_CONTENT", "NEW_OTP_RECEIVED"}
-        return self._set_status(provider_ref, "3", granted | LOOK_AGAIN | UNKNOWN_ORDER).name in granted
+        answer = self._set_status(provider_ref, "3", granted | LOOK_AGAIN | UNKNOWN_ORDER)
+        if answer.name != "BAD_STATUS":
+            return answer.name in granted
+        with reading():
+            status = self._ask("getStatus", {"id": provider_ref}, STATUSES.keys() | LOOK_AGAIN | UNKNOWN_ORDER)
+        return status.name == "STATUS_WAIT_RETRY"
 
     def finish(self, provider_ref: str) -> None:
         """setStatus 6. An order that cannot be finished any more is closed already. Raises ProviderDown."""

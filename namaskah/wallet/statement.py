@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import Row, ScalarSelect, null, select
+from sqlalchemy import Row, ScalarSelect, func, null, select
 from sqlalchemy.orm import aliased
 
 from namaskah.db import db
@@ -105,6 +105,16 @@ def statement(
         older = rows[-1].place if len(found) > limit else rest.end if rest.lines else None
         newer = None if before is None or not (rows or rest.lines) else rows[0].place if rows else before - 1
     return StatementPage(rows, older, newer, is_cut=len(found) <= limit and bool(rest.lines))
+
+
+def moved_last(user_id: int, reference: str) -> bool:
+    """Whether nothing has moved what a customer can spend since this reference did: then the balance of now is the one
+    that came of it."""
+    newest = select(LedgerEntry.transaction_id).where(LedgerEntry.account_id == LedgerAccount.id)
+    of_each = newest.order_by(LedgerEntry.sequence.desc()).limit(1).scalar_subquery()
+    spendable = LedgerAccount.user_id == user_id, LedgerAccount.kind.in_(("user_available", "user_promo"))
+    last = select(func.max(of_each)).where(*spendable).scalar_subquery()
+    return db.session.scalar(select(LedgerTransaction.reference).where(LedgerTransaction.id == last)) == reference
 
 
 def account_of(show: str) -> str:

@@ -28,6 +28,7 @@ def heard(publishing_there: None) -> Iterator[PubSub]:
 @pytest.fixture(autouse=True)
 def no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "_Outage", type("_Outage", (), {"pause_until": 0.0, "silent_until": 0.0}))
+    monkeypatch.setattr(publishing, "_untold", {})
 
 
 def all_heard(subscription: PubSub) -> list[tuple[str, str]]:
@@ -91,6 +92,29 @@ def silent_redis(publishing_there: None, monkeypatch: pytest.MonkeyPatch) -> Ite
         handle.init_app(f"redis://127.0.0.1:{server.getsockname()[1]}/0")
         monkeypatch.setattr(redis, "_client", handle.client)
         yield
+
+
+def test_what_could_not_be_told_is_told_with_the_next_change(heard: PubSub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis was slow for a moment, and every page still listens: nobody tells it to look for itself."""
+    with monkeypatch.context() as slow:
+        slow.setattr(redis, "_client", Unreachable())
+        live.publish(5, "activation", 7)
+    live.publish(6, "activation", 8)
+    live.publish(6, "activation", 8)
+    assert all_heard(heard) == [], "it is not asked again at once"
+    monkeypatch.setattr(publishing._Outage, "pause_until", 0.0)
+    live.publish(9, "wallet")
+    told = [("live:5", '["activation", 7]'), ("live:6", '["activation", 8]'), ("live:9", '["wallet", null]')]
+    assert all_heard(heard) == told
+    live.publish(9, "wallet")
+    assert all_heard(heard) == told[2:]
+
+
+def test_of_a_long_outage_no_more_is_kept_than_a_moment_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing._Outage, "pause_until", time.monotonic() + 60)
+    for user_id in range(publishing.MAX_UNTOLD + 50):
+        live.publish(user_id, "wallet")
+    assert (len(publishing._untold), next(iter(publishing._untold))[0]) == (publishing.MAX_UNTOLD, 50)
 
 
 @pytest.mark.usefixtures("silent_redis")

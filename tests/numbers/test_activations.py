@@ -11,6 +11,7 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.numbers import activations, polling, routing
 from namaskah.numbers.models import Activation, Offer, Provider, Service
+from namaskah.providers.base import NotSold
 from namaskah.wallet import ledger
 from tests.numbers import shop
 from tests.numbers.shop import buy, key
@@ -164,6 +165,15 @@ def test_a_customer_may_not_buy_too_many_numbers_a_day(
     assert buy(alice).state == "waiting"
 
 
+def test_a_limit_of_none_a_day_sells_nothing_and_says_so(
+    app: Flask, alice: User, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "DAILY_BUY_LIMIT", 0)
+    with pytest.raises(activations.TooMany):
+        buy(alice)
+    assert_untouched(alice, 1_000_000, control)
+
+
 def test_a_ban_is_seen_at_once_even_by_a_request_under_way(alice: User, control: Control) -> None:
     user_as_the_request_read_it = db.session.get_one(User, alice.id)
     assert user_as_the_request_read_it.is_active
@@ -223,6 +233,16 @@ def test_a_provider_that_cannot_sell_rests_for_a_while(alice: User, control: Con
     )
     assert float(rest or 0) == pytest.approx(state, abs=0.1)
     assert shop.wallet(alice) == (1_000_000, 0)
+
+
+def test_a_purchase_under_way_does_not_wake_a_provider_that_rests_for_longer(alice: User) -> None:
+    """A burst: the first is told that our account is blocked there, one sent with it that we are too quick."""
+    [route] = [route for route in routing.routes("whatsapp", "NG") if route.provider == "fivesim"]
+    for reason in ("account_blocked", "rate_limited"):
+        routing.learn(route, NotSold(reason))
+    rests = func.extract("epoch", Provider.paused_until - func.now()) / 60
+    row = db.session.execute(select(Provider.paused_reason, rests).where(Provider.name == "fivesim")).one()
+    assert (row[0], round(row[1])) == ("account_blocked", 30)
 
 
 def test_the_customer_pays_the_lower_price_when_it_went_down(alice: User) -> None:

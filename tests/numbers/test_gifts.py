@@ -53,6 +53,24 @@ def test_both_parts_come_back_when_the_customer_cancels(alice: User, control: Co
     assert (view.balance_before_minor, view.balance_after_minor) == (1_001_000 - price, 1_001_000)
 
 
+def test_a_balance_is_told_only_as_long_as_it_came_of_this_number(alice: User, control: Control) -> None:
+    control.settings(early_cancel_seconds=0)
+    first = shop.buy(alice)
+    closing.cancel(first, "number_used", replace=True)
+    shop.later(200)
+    shop.work()
+    assert shop.fresh(first).state == "cancelled"
+    replacement = closing.find_replacement(first)
+    assert replacement is not None
+    assert replacement.state == "waiting"
+    old, new = presenting.present(shop.fresh(first)), presenting.present(replacement)
+    # From the balance of now one would reckon that there were 1,000,000 less the price twice; there never were.
+    assert (old.balance_before_minor, old.balance_after_minor) == (None, None)
+    assert (new.balance_before_minor, new.balance_after_minor) == (1_000_000, 1_000_000 - replacement.price_minor)
+    give(alice, 500)
+    assert presenting.present(replacement).balance_after_minor is None
+
+
 def test_what_is_missing_is_what_gift_and_own_money_do_not_cover(control: Control) -> None:
     user = make_user("nearly@example.com", money=500)
     give(user, 700)

@@ -117,6 +117,20 @@ def test_htmx_is_sent_on_as_a_whole_page(browser: FlaskClient) -> None:
     assert answer.status_code == 200 and answer.headers["HX-Redirect"].startswith("/activations/")
 
 
+def test_a_doubt_that_the_provider_never_ended_promises_and_claims_no_more_than_is_known(
+    browser: FlaskClient, control: Control
+) -> None:
+    shop.only("fivesim")
+    control.fault("fivesim", "buy", "reset_after")  # it has sold, and will not say so
+    there = where(post(browser, "/activations", **form()))
+    assert "within 10 at the latest" in page(browser, there)
+    control.fault("fivesim", "list", "reset", times=0)
+    shop.later(481)
+    shop.work()
+    shown = page(browser, there)
+    assert "No number came of it." in shown and "certain" not in shown
+
+
 def test_a_visitor_logs_in_first_and_an_unconfirmed_customer_confirms(
     client: FlaskClient, carol: User, control: Control
 ) -> None:

@@ -393,6 +393,25 @@ def test_asking_again_is_granted_or_not(provider: SmsActivate, canned: Canned, b
     assert canned.asked[0][1]["status"] == "3"
 
 
+@pytest.mark.parametrize(
+    ("status", "granted"),
+    [
+        ("STATUS_WAIT_RETRY:482913", True),
+        ("STATUS_WAIT_CODE", False),
+        ("STATUS_OK:482913", False),
+        ("STATUS_CANCEL", False),
+        ("NO_ACTIVATION", False),
+    ],
+)
+def test_asking_again_a_second_time_is_granted_as_the_first_was(
+    provider: SmsActivate, canned: Canned, status: str, granted: bool
+) -> None:
+    canned.answer("BAD_STATUS", to="setStatus")
+    canned.answer(status, to="getStatus")
+    assert provider.ask_again("7") is granted
+    assert [call[1]["action"] for call in canned.asked] == ["setStatus", "getStatus"]
+
+
 @pytest.mark.parametrize("body", ["ACCESS_ACTIVATION", "BAD_STATUS", "NO_ACTIVATION", "ACTIVATION_NOT_ACTIVE"])
 def test_finishing_twice_is_fine(provider: SmsActivate, canned: Canned, body: str) -> None:
     canned.answer(body)
@@ -509,7 +528,7 @@ def pages_of(canned: Canned, monkeypatch: pytest.MonkeyPatch, count: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("count", "starts"), [(99, ["0"]), (100, ["0", "100"]), (430, ["0", "100", "200", "300", "400"])]
+    ("count", "starts"), [(99, ["0"]), (100, ["0", "99"]), (430, ["0", "99", "198", "297", "396"])]
 )
 def test_the_list_is_read_until_a_page_is_not_full(
     provider: SmsActivate, canned: Canned, monkeypatch: pytest.MonkeyPatch, count: int, starts: list[str]
@@ -522,15 +541,52 @@ def test_the_list_is_read_until_a_page_is_not_full(
     assert pauses == list(range(1, len(starts))), "a pause before each page but the first"
 
 
+@pytest.mark.parametrize(
+    ("ended", "bought", "is_whole"),
+    [
+        ([5], [], False),
+        ([5, 6], [], False),
+        (list(range(1, 60)), [], False),
+        ([110], [], True),  # behind our place: nothing moves past it
+        ([], [900], True),
+        ([5], [900], True),
+    ],
+)
+def test_orders_that_end_between_two_pages_make_the_list_prove_nothing(
+    provider: SmsActivate,
+    canned: Canned,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: list[int],
+    bought: list[int],
+    is_whole: bool,
+) -> None:
+    """What stood behind our place moves forward, and may be in neither page."""
+    open_now = list(range(1, 131))
+
+    def find(_target: str) -> tuple[int, bytes, dict[str, str]]:
+        start, limit = (int(canned.asked[-1][1][name]) for name in ("start", "limit"))
+        rows = [{**ROW, "activationId": n} for n in open_now[start : start + limit]]
+        return 200, json.dumps(rows).encode(), {}
+
+    def meanwhile() -> None:
+        open_now[:] = bought + [n for n in open_now if n not in ended]
+
+    monkeypatch.setattr(canned, "find", find)
+    listing = provider.list_orders(meanwhile)
+    listed = {int(order.provider_ref) for order in listing.orders}
+    assert listing.is_whole is is_whole
+    assert not is_whole or listed >= set(open_now) - set(bought)
+
+
 def test_a_list_without_an_end_is_cut_and_says_so_once(
     provider: SmsActivate, canned: Canned, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pages_of(canned, monkeypatch, 2_500)
     for _time in range(2):
         listing = provider.list_orders()
-        assert (len(listing.orders), listing.is_whole) == (2_000, False)
+        assert (len(listing.orders), listing.is_whole) == (1_981, False)
     assert [record.getMessage() for record in caplog.records] == [
-        "the list of clone goes on behind the 2000 orders we read"
+        "the list of clone goes on behind the 1981 orders we read"
     ]
 
 
