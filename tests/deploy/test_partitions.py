@@ -22,9 +22,10 @@ from namaskah.wallet import house, ledger, statement
 from tests import support
 from tests.support import ROOT, Control, broken_invariants
 
-
 # Of a table, however its parts are called: what PostgreSQL demands of a row, does with it, and finds it by.
-CHECKS = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = CAST(:name AS regclass) AND contype = 'c'"
+CHECKS = (
+    "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = CAST(:name AS regclass) AND contype = 'c'"
+)
 TRIGGERS = """
     SELECT p.proname || ' ' || t.tgtype FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
      WHERE t.tgrelid = CAST(:name AS regclass) AND NOT t.tgisinternal
