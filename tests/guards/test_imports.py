@@ -92,8 +92,8 @@ ROOMS: dict[str, set[str]] = {
         "db", "errors", "jobs", "numbers", "numbers.registry", "providers.base", "wallet", "wallet.paystack",
     },
     "watch": {
-        "auth", "db", "draining", "extensions", "http", "metrics", "numbers", "numbers.registry", "reconciliation",
-        "release", "replica", "wallet",
+        "auth", "db", "draining", "extensions", "http", "metrics", "numbers", "numbers.registry", "postgres",
+        "reconciliation", "release", "replica", "wallet",
     },
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "legacy.models", "limits", "live", "mail", "money",
