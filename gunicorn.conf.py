@@ -93,9 +93,10 @@ def on_starting(server: Any) -> None:
     # A parent that takes over from another (USR2) inherits its folder, whose processes still count there.
     named = os.environ.get(COUNTS) if "GUNICORN_PID" not in os.environ else None
     try:
-        os.environ[COUNTS] = named or tempfile.mkdtemp(prefix="namaskah-counts-")
-        for left_over in Path(os.environ[COUNTS]).glob("*.db"):
-            left_over.unlink()
+        if named:
+            Path(named).mkdir(parents=True, exist_ok=True)
+        # One of its own: two servers may be told the same place, and who begins or ends empties what is his.
+        os.environ[COUNTS] = tempfile.mkdtemp(prefix="namaskah-counts-", dir=named)
     except OSError as error:
         os.environ.pop(COUNTS, None)
         server.log.warning("nowhere to keep counts (%s): /metrics tells of one process alone", error)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,9 @@ from time import monotonic, sleep
 from typing import IO
 
 _PR_SET_PDEATHSIG = 1
+# Linux gives calls out ports from 32768 on, others higher ones.
+_NOT_FOR_CALLS = range(20_000, 32_000)
+_given: set[int] = set()  # by this process: what is not listened on yet is not given twice
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -121,9 +125,17 @@ def command_line(pid: int) -> list[str]:
 
 
 def free_port(wanted: int | None = None) -> int:
-    """`wanted` if nothing listens there on the loopback, else a free port the kernel picks."""
+    """`wanted` if nothing listens there on the loopback, else a free one.
+
+    Not one of those the system gives to calls out: between our look and the server's start any of these may be taken by
+    a program that only calls somebody.
+    """
     if wanted and port_is_free(wanted):
         return wanted
+    for port in random.sample(_NOT_FOR_CALLS, 50):
+        if port not in _given and port_is_free(port):
+            _given.add(port)
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

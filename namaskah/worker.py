@@ -58,6 +58,12 @@ class Every:
     verb: Callable[[], int]
     threads: int = 1
 
+    @property
+    def name(self) -> str:
+        """Its verb's, with the module's before it where others are called the same: one that hangs must be missed."""
+        is_alone = [every.verb.__name__ for every in SCHEDULE].count(self.verb.__name__) <= 1
+        return self.verb.__name__ if is_alone else f"{self.verb.__module__.rpartition('.')[2]}.{self.verb.__name__}"
+
 
 SCHEDULE = (
     # A provider has its turn every second or two (polling.TICK); one that hangs keeps one thread.
@@ -132,7 +138,7 @@ def run(app: Flask) -> None:
     """Work until SIGTERM or SIGINT: take no new work, finish what is under way."""
     stop = threading.Event()
     threads = [
-        threading.Thread(target=_repeat, args=(app, every, stop), name=every.verb.__name__, daemon=True)
+        threading.Thread(target=_repeat, args=(app, every, stop), name=every.name, daemon=True)
         for every in SCHEDULE
         for _number in range(every.threads)
     ]
@@ -207,7 +213,7 @@ async def _run_queue(queue: App, told: threading.Event) -> None:
 
 def _repeat(app: Flask, every: Every, stop: threading.Event) -> None:
     """Call a verb for ever. An error is logged and the verb called again: what was due is still due."""
-    name = every.verb.__name__
+    name = every.name
     while not stop.is_set():
         started = time.monotonic()
         done, failed = 0, False

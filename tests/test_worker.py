@@ -62,6 +62,13 @@ def defer(name: str, **arguments: Any) -> None:
         jobs.defer(name, **arguments)
 
 
+def test_each_periodic_verb_has_a_name_of_its_own() -> None:
+    """Else one that hangs is hidden by another that comes back."""
+    names = [every.name for every in worker.SCHEDULE]
+    assert len(names) == len(set(names))
+    assert {"poll_due", "topups.sweep_due", "settling.sweep_due"} <= set(names)
+
+
 def test_a_worker_brings_codes_ends_windows_does_jobs_and_tries_again(
     place: Installation, alice: User, control: Control
 ) -> None:

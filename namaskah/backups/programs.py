@@ -32,11 +32,11 @@ QUOTING = re.compile(r"^(DETAIL|CONTEXT|HINT|STATEMENT|COPY )")
 SECONDS_TO_END = 20
 
 
-def find(program: str, version: int) -> Path:
+def find(program: str, version: int, chosen: str | None = None) -> Path:
     """The program for a server of this major version of PostgreSQL: of the same, or the next newer one there is.
-    Raises ProgramFailed."""
+    `chosen`: BACKUP_PROGRAMS, where there is no application. Raises ProgramFailed."""
     found: dict[int, Path] = {}
-    for folder in _folders():
+    for folder in _folders(current_app.config["BACKUP_PROGRAMS"] if chosen is None else chosen):
         path = folder / program
         if (its := major(path)) is not None:
             found.setdefault(its, path)
@@ -173,8 +173,8 @@ def _connection(url: str) -> tuple[str, dict[str, str]]:
     return address.render_as_string(hide_password=False), environment | ({"PGPASSWORD": password} if password else {})
 
 
-def _folders() -> Iterator[Path]:
-    if chosen := current_app.config["BACKUP_PROGRAMS"]:
+def _folders(chosen: str) -> Iterator[Path]:
+    if chosen:
         yield Path(chosen)
         return
     if found := shutil.which("pg_dump"):

@@ -5,7 +5,20 @@ from dataclasses import replace
 from typing import Any
 
 from namaskah import config
-from namaskah.doctor import clock, database, host, mail, paystack, providers, redis, replica, settings, site, worker
+from namaskah.doctor import (
+    backups,
+    clock,
+    database,
+    host,
+    mail,
+    paystack,
+    providers,
+    redis,
+    replica,
+    settings,
+    site,
+    worker,
+)
 from namaskah.doctor.findings import Finding, bad
 from namaskah.redaction import Redactor
 
@@ -21,6 +34,7 @@ CHECKS: tuple[tuple[str, Callable[[dict[str, Any]], list[Finding]], tuple[str, .
     ("clock", clock.look, ("DATABASE_URL",)),
     ("site", site.look, ("BASE_URL", "PROXY_HOPS")),
     ("host", host.look, ()),
+    ("backups", backups.look, ("BACKUP_STORE", "BACKUP_RECIPIENTS")),
 )
 
 

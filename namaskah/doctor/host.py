@@ -1,14 +1,13 @@
-"""This machine: disk, open files, and the program that makes backups."""
+"""This machine: disk, open files, and the programs of backups."""
 
-import re
 import resource
 import shutil
-import subprocess
 import tempfile
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from namaskah.backups import programs
 from namaskah.doctor import database
 from namaskah.doctor.findings import Finding, bad, ok, warning
 
@@ -18,7 +17,7 @@ FILES = 5_500  # the pages one web process may have open, and some for itself
 
 
 def look(values: dict[str, Any]) -> list[Finding]:
-    return [_disk(tempfile.gettempdir()), _files(), _dump(_server_version(values))]
+    return [_disk(tempfile.gettempdir()), _files(), *_dump(_server_version(values), values["BACKUP_PROGRAMS"])]
 
 
 def _disk(folder: str) -> Finding:
@@ -47,17 +46,23 @@ def _server_version(values: dict[str, Any]) -> int | None:
         return None
 
 
-def _dump(server: int | None) -> Finding:
-    program = shutil.which("pg_dump")
-    mend = f"Install postgresql-client-{server or database.NEWEST} on the hosts of web and worker."
-    if not program:
-        return bad("pg_dump", "is not here: no backup can be made", mend)
-    told = subprocess.run(  # noqa: S603 (a program of the machine, no shell)
-        [program, "--version"], capture_output=True, text=True, timeout=10, check=False
-    )
-    found = re.search(r"(\d+)", told.stdout)
-    if found is None:
-        return bad("pg_dump", "does not tell its version", mend)
-    if server and int(found[1]) < server:
-        return bad("pg_dump", f"is {found[1]}, the server {server}: it refuses to read a newer one", mend)
-    return ok("pg_dump", f"is {found[1]}")
+def _dump(server: int | None, chosen: str) -> list[Finding]:
+    """As backups look for them: in BACKUP_PROGRAMS, else in PATH and the usual folders, and neither too old nor too new
+    for the server."""
+    found: list[Finding] = []
+    if server is None:
+        return found  # the database's own findings say why
+    for program in ("pg_dump", "pg_restore"):
+        try:
+            path = programs.find(program, server, chosen)
+        except programs.ProgramFailed as error:
+            found.append(
+                bad(
+                    program,
+                    f"does not serve: {error}",
+                    "Without it no backup is made, or none restored: docs/backups.md.",
+                )
+            )
+        else:
+            found.append(ok(program, f"is {programs.major(path)}"))
+    return found

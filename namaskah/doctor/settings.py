@@ -28,6 +28,9 @@ def _left_out(values: Mapping[str, Any]) -> list[Finding]:
     if not values.get("METRICS_TOKEN") and not values.get("METRICS_FROM"):
         mend = "Set METRICS_TOKEN, or METRICS_FROM, and load ops/alerts.yml: docs/operations.md."
         found.append(warning("metrics", "/metrics is closed: no alarm will come from it", mend))
+    if not values.get("BACKUP_STORE"):
+        mend = "Set BACKUP_STORE and BACKUP_RECIPIENTS: docs/backups.md."
+        found.append(warning("backups", "no place for them is set: none is made", mend))
     for name in ("MAIL_FROM", "SUPPORT_EMAIL"):
         if "localhost" in values.get(name, "localhost"):
             says = f"{name} is an address nobody can write to"

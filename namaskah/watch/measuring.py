@@ -31,7 +31,9 @@ def measure_due() -> int:
     status, seconds = look_at_a_page()
     with transaction():
         far = totals.now()
-        found = facts.read(status, seconds, totals.since(far, _an_hour_ago(minute)))
+        before_it = _an_hour_ago(minute)
+        hour = totals.since(far, before_it) if before_it is not None else {}
+        found = facts.read(status, seconds, hour)
         states = {part: state for part, state in judging.judge(found).items() if state != judging.OFF}
         before = _last_measured(minute)
         db.session.execute(
@@ -69,12 +71,13 @@ def _claim() -> datetime | None:
         )
 
 
-def _an_hour_ago(minute: datetime) -> totals.Totals:
-    """What was counted an hour before; if nobody measured then, what was counted at the next measurement."""
+def _an_hour_ago(minute: datetime) -> totals.Totals | None:
+    """What was counted an hour before; if nobody measured then, what was counted at the next measurement. None where
+    there was none in all the hour: of it nothing is known, and all that ever was counted is no answer."""
     wanted = select(Measurement.totals).where(
         Measurement.minute >= minute - timedelta(hours=1), Measurement.minute < minute, Measurement.states.is_not(None)
     )
-    return db.session.scalar(wanted.order_by(Measurement.minute).limit(1)) or {}
+    return db.session.scalar(wanted.order_by(Measurement.minute).limit(1))
 
 
 def _last_measured(minute: datetime) -> datetime | None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from namaskah import postgres
 from namaskah.db import db
 from namaskah.extensions import redis
 
@@ -93,7 +94,11 @@ def _scripts() -> ScriptDirectory:
 
 @cache
 def _engine(url: str) -> Engine:
-    options: dict[str, Any] = {"connect_timeout": 1, "options": "-c statement_timeout=1000 -c lock_timeout=500"}
+    # Without keep-alive a server that vanishes under a look holds it, and all that follow, for hours.
+    options: dict[str, Any] = postgres.KEPT_ALIVE | {
+        "connect_timeout": 1,
+        "options": "-c statement_timeout=1000 -c lock_timeout=500",
+    }
     return create_engine(url, poolclass=NullPool, connect_args=options, hide_parameters=True)
 
 

@@ -57,7 +57,7 @@ def test_one_backup_a_day(place: Place, monkeypatch: pytest.MonkeyPatch) -> None
     assert schedule.create_due() == 1
     assert schedule.create_due() == 0
     assert len(kept(place)) == 1
-    set_back("create", "1 hour")  # before the hour that has come
+    set_back("create", "1 day")  # before the hour that has come, also when another begins just now
     assert schedule.create_due() == 1
     assert schedule.create_due() == 0
 

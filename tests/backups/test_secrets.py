@@ -14,6 +14,8 @@ from namaskah import config
 from namaskah.backups import checkup, making
 from namaskah.backups.models import BackupRun
 from namaskah.db import db
+from namaskah.doctor import WARNING
+from namaskah.doctor import backups as examination
 from tests.backups.conftest import Place, programs
 
 Identity = pyrage.x25519.Identity
@@ -111,6 +113,7 @@ def test_settings_that_work(place: Place) -> None:
 
 def test_the_checkup_says_what_to_mend(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checkup.findings() == ["there is no backup yet: make one with flask backup create"]
+    assert [each.level for each in examination.look({})] == [WARNING]
     place.make()
     assert checkup.findings() == []
     monkeypatch.setitem(place.app.config, "BACKUP_RECIPIENTS", (PUBLIC,))

@@ -91,6 +91,24 @@ def test_every_name_in_deploy_md_exists(settings: dict[str, str]) -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
 
 
+def test_a_newcomer_has_a_certificate_before_nginx_asks_for_it() -> None:
+    """nginx does not load a file that names one that is not there; and it must read each renewed one."""
+    text = (ROOT / "DEPLOY.md").read_text()
+    asked = re.search(r"^certbot certonly --webroot -w (\S+) .*--deploy-hook \"systemctl reload nginx\"", text, re.M)
+    assert asked
+    assert asked.start() < text.index("cp /srv/namaskah/current/ops/nginx.conf")
+    # Where the site that Debian's nginx comes with looks, and from then on ours.
+    assert asked[1] == "/var/www/html"
+    assert f"/.well-known/acme-challenge/ {{ root {asked[1]}; }}" in (ROOT / "ops/nginx.conf").read_text()
+
+
+def test_commands_in_deploy_md_run_from_any_folder() -> None:
+    """systemd-run looks for its program from where one stands, whatever WorkingDirectory says."""
+    for command in re.findall(r"`systemd-run ([^`]+)`", (ROOT / "DEPLOY.md").read_text()):
+        program = next(word for word in command.split() if "=" not in word and not word.startswith("-"))
+        assert program.startswith("/"), command
+
+
 def test_nginx_itself_understands_the_file(tmp_path: Path) -> None:
     """The whole of it, TLS and HTTP/2 and all; only its ports and its certificate are others."""
     (program,) = proxy.programs("nginx")

@@ -130,6 +130,27 @@ def test_compose_starts_things_in_order_and_hardened(compose: dict[str, Any]) ->
     assert named == set(compose["volumes"])
 
 
+def test_compose_waits_for_the_real_postgresql(compose: dict[str, Any]) -> None:
+    """At its first start the image makes the database with a server that listens on a socket alone and is stopped
+    again; migrations begun meanwhile find nobody and are not begun a second time."""
+    assert "--host 127.0.0.1" in compose["services"]["postgres"]["healthcheck"]["test"][1]
+
+
+def test_composes_redis_is_told_to_stop(compose: dict[str, Any], tmp_path: Path) -> None:
+    """Docker tells the first process: a shell there would not pass it on, and after ten seconds it is killed."""
+    shell, option, script = compose["services"]["redis"]["command"]
+    program = tmp_path / "valkey-server"
+    program.write_text('#!/bin/sh\necho $$ "$@"\ncat "$1"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDIS_PASSWORD": "of this test"}
+    script = script.replace("$$", "$").replace("/tmp/", f"{tmp_path}/")
+    with subprocess.Popen([shell, option, script], env=environment, stdout=subprocess.PIPE, text=True) as started:
+        told = started.communicate(timeout=20)[0].splitlines()
+    assert int(told[0].split()[0]) == started.pid
+    assert "of this test" not in told[0]
+    assert told[1] == 'requirepass "of this test"'
+
+
 def test_compose_holds_no_secret_and_stops_patiently(compose: dict[str, Any]) -> None:
     text = (ROOT / "compose.yaml").read_text()
     given = re.findall(r"(?:PASSWORD|SECRET|TOKEN)\w*: (\S+)", text)

@@ -22,6 +22,23 @@ from namaskah.wallet import house, ledger, statement
 from tests import support
 from tests.support import ROOT, Control, broken_invariants
 
+# Of a table, however its parts are called: what PostgreSQL demands of a row, does with it, and finds it by.
+CHECKS = (
+    "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = CAST(:name AS regclass) AND contype = 'c'"
+)
+TRIGGERS = """
+    SELECT p.proname || ' ' || t.tgtype FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+     WHERE t.tgrelid = CAST(:name AS regclass) AND NOT t.tgisinternal
+"""
+INDEXES = "SELECT substring(indexdef FROM 'USING .*') FROM pg_indexes WHERE tablename = :name"
+DEMANDS = {"checks": CHECKS, "triggers": TRIGGERS, "indexes": INDEXES}
+TABLES = ("messages", "ledger_entries")
+whole: dict[tuple[str, str], set[str]] = {}  # before it was cut
+
+
+def demands(table: str, what: str) -> set[str]:
+    return set(db.session.scalars(text(DEMANDS[what]), {"name": table}))
+
 
 @pytest.fixture(scope="module")
 def parted(settings: dict[str, str], worker_number: int, sandbox: Sandbox) -> Iterator[Flask]:
@@ -33,6 +50,7 @@ def parted(settings: dict[str, str], worker_number: int, sandbox: Sandbox) -> It
         pricelists.load()
         for name in registry.names():
             assert pricelists.sync(name)
+        whole.update({(table, what): demands(table, what) for table in TABLES for what in DEMANDS})
         buy_and_receive(support.make_user("before@example.com", money=1_000_000))
         for file, table, column in (
             ("messages", "activations", "id"),
@@ -84,6 +102,14 @@ def test_life_goes_on_across_the_border(parted: Flask) -> None:
     assert broken_invariants() == []
 
 
+@pytest.mark.parametrize("what", DEMANDS)
+@pytest.mark.parametrize("table", TABLES)
+def test_every_piece_demands_what_the_whole_did(parted: Flask, table: str, what: str) -> None:
+    for piece in (f"{table}_before", f"{table}_second", f"{table}_rest"):
+        assert whole[table, what] - demands(piece, what) == set(), piece
+    db.session.rollback()
+
+
 FORGED = """
     WITH made AS (INSERT INTO ledger_transactions (kind, idempotency_key, reference)
                   VALUES ('adjust', 'forged', 'forged') RETURNING id)
@@ -106,6 +132,8 @@ FORGED = """
          "ledger_transaction_has_entries"),
         ("INSERT INTO messages (activation_id, fingerprint, body) SELECT activation_id, fingerprint, '' FROM messages",
          "messages_before"),
+        ("UPDATE messages SET erased_at = now() WHERE activation_id = (SELECT max(activation_id) FROM messages)",
+         "ck_messages_erased"),
     ],
 )  # fmt: skip
 def test_postgresql_refuses_what_it_refused(parted: Flask, statements: str, constraint: str) -> None:

@@ -45,6 +45,8 @@ GOOD = {
     "SUPPORT_EMAIL": "help@example.com",
     "SELLER_ADDRESS": "1 Marina; Lagos",
     "METRICS_FROM": "10.0.0.0/8",
+    "BACKUP_STORE": "/var/backups/namaskah",
+    "BACKUP_RECIPIENTS": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
 }
 
 
@@ -67,9 +69,19 @@ def one(found: list[Finding], check: str) -> Finding:
 # ── Settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_good_settings_are_called_so_and_what_is_left_out_is_named() -> None:
     assert levels(settings_check.look(*config.read(GOOD))) == {"settings": OK, "crashes": OK}
-    poor = {name: value for name, value in GOOD.items() if name not in {"METRICS_FROM", "SELLER_ADDRESS", "MAIL_FROM"}}
+    poor = {
+        name: value
+        for name, value in GOOD.items()
+        if name not in {"METRICS_FROM", "SELLER_ADDRESS", "MAIL_FROM", "BACKUP_STORE"}
+    }
     found = levels(settings_check.look(*config.read(poor | {"SENTRY_DSN": "https://k@sentry.example.com/1"})))
-    assert found == {"settings": OK, "metrics": WARNING, "receipts": WARNING, "mail addresses": WARNING}
+    assert found == {
+        "settings": OK,
+        "metrics": WARNING,
+        "receipts": WARNING,
+        "mail addresses": WARNING,
+        "backups": WARNING,
+    }
 
 
 def test_settings_that_cannot_be_used_are_all_named_where_the_application_would_not_start() -> None:
@@ -274,23 +286,27 @@ def test_a_worker_and_an_operator_are_missed(values: dict[str, Any], alice: User
     assert support_admin.is_admin and audit.breaks() == []
 
 
-def test_disk_files_and_pg_dump_both_ways(
-    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_disk_and_files_both_ways(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for free, level in ((10_000, OK), (1_000, WARNING), (100, BAD)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _folder, free=free: SimpleNamespace(free=free * host.MIB))
         assert one(host.look(values), "disk").level == level
     for hard, level in ((65_536, OK), (1_024, WARNING)):
         monkeypatch.setattr(resource, "getrlimit", lambda _what, hard=hard: (hard, hard))
         assert one(host.look(values), "open files").level == level
-    program = tmp_path / "pg_dump"
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    for version, level in (("99.1", OK), ("9.6", BAD)):
-        program.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}'\n")
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        assert one(host.look(values), "pg_dump").level == level
-    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert "is not here" in one(host.look(values), "pg_dump").says
+
+
+def test_the_programs_of_backups_are_looked_for_as_backups_do(values: dict[str, Any], tmp_path: Path) -> None:
+    """Of 17 and later neither serves an older server: what they write it does not take."""
+    there = values | {"BACKUP_PROGRAMS": str(tmp_path)}
+    assert {one(host.look(there), name).level for name in ("pg_dump", "pg_restore")} == {BAD}
+    assert "nowhere" in one(host.look(there), "pg_dump").says
+    for name in ("pg_dump", "pg_restore"):
+        program = tmp_path / name
+        for its, server, level in ((99, 18, OK), (9, 18, BAD), (18, 16, BAD), (16, 15, OK)):
+            program.write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) {its}.1'\n")
+            program.chmod(program.stat().st_mode | stat.S_IXUSR)
+            assert one(host._dump(server, str(tmp_path)), name).level == level, (its, server)
+    assert host._dump(None, str(tmp_path)) == []
 
 
 # ── The whole round ──────────────────────────────────────────────────────────────────────────────────────────────────

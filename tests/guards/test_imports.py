@@ -92,8 +92,8 @@ ROOMS: dict[str, set[str]] = {
         "db", "errors", "jobs", "numbers", "numbers.registry", "providers.base", "wallet", "wallet.paystack",
     },
     "watch": {
-        "auth", "db", "draining", "extensions", "http", "metrics", "numbers", "numbers.registry", "reconciliation",
-        "release", "replica", "wallet",
+        "auth", "db", "draining", "extensions", "http", "metrics", "numbers", "numbers.registry", "postgres",
+        "reconciliation", "release", "replica", "wallet",
     },
     "account": {
         "auth", "auth.models", "db", "errors", "jobs", "language", "legacy.models", "limits", "live", "mail", "money",
@@ -122,7 +122,7 @@ ROOMS: dict[str, set[str]] = {
         "numbers", "numbers.registry", "reconciliation", "versions", "wallet", "worker",
     },
     "doctor": {
-        "config", "http", "numbers.registry", "postgres", "production", "providers.base", "redaction",
+        "backups", "config", "http", "numbers.registry", "postgres", "production", "providers.base", "redaction",
         "versions", "watch",
     },
     # a program of its own
@@ -154,7 +154,7 @@ OUTBOUND = {
     "http.client": {"http.py"},
     "socket": {"doctor/site.py", "http.py", "sandbox/faults.py", "sandbox/mailbox.py"},
     "smtplib": {"doctor/mail.py", "mail.py"},
-    "subprocess": {"backups/programs.py", "doctor/host.py"},
+    "subprocess": {"backups/programs.py"},
     "psycopg2": {"serving.py"},
     "redis": {
         "doctor/redis.py",

@@ -1,5 +1,6 @@
 """What the web processes need to be: unblocked by the database, able to call out, configured as documented."""
 
+import os
 import runpy
 import shutil
 import ssl
@@ -12,6 +13,7 @@ from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import create_connection
+from types import SimpleNamespace
 
 import pytest
 from gevent import socket as gevent_socket
@@ -116,3 +118,22 @@ def test_who_stands_at_the_door_is_let_in_before_it_closes() -> None:
         assert len(let_in) == 2
         with pytest.raises(ConnectionRefusedError):
             create_connection(server.address)
+
+
+def test_two_servers_of_one_environment_keep_their_counts_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PROMETHEUS_MULTIPROC_DIR names one place for both; one that starts or stops must not touch the other's."""
+    named = tmp_path / "counts"  # nobody has made it
+    server = SimpleNamespace(log=SimpleNamespace(warning=pytest.fail))
+    monkeypatch.delenv("GUNICORN_PID", raising=False)
+    own = []
+    for _server in range(2):
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(named))
+        conf = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+        conf["on_starting"](server)
+        own.append(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        (own[-1] / "counter_1.db").write_text("counted")
+    assert [(folder / "counter_1.db").exists() for folder in own] == [True, True]
+    conf["on_exit"](server)
+    assert [folder.is_dir() for folder in own] == [True, False]

@@ -21,9 +21,11 @@ def standby(settings: dict[str, str]) -> Iterator[Standby]:
 
 
 @pytest.fixture
-def reader(app: Flask, settings: dict[str, str], standby: Standby) -> Iterator[Flask]:
+def reader(app: Flask, settings: dict[str, str], standby: Standby, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     """The application with a replica that follows. Commits are on disk before they are told, as in production: the
-    tests' server is made fast otherwise, and a replica is only sent what is written."""
+    tests' server is made fast otherwise, and a replica is only sent what is written. On a slow machine it is waited for
+    longer than people would."""
+    monkeypatch.setattr(replica, "CATCH_UP_SECONDS", 20.0)
     database = str(make_url(settings["DATABASE_URL"]).database)
     support._admin(settings["DATABASE_URL"], f"ALTER DATABASE {database} SET synchronous_commit TO on")
     made = create_app(support.load_settings(settings | {"DATABASE_REPLICA_URL": standby.url(database)}))
@@ -34,5 +36,6 @@ def reader(app: Flask, settings: dict[str, str], standby: Standby) -> Iterator[F
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-    standby.go_on()
     support._admin(settings["DATABASE_URL"], f"ALTER DATABASE {database} RESET synchronous_commit")
+    standby.start()  # a test that failed may have left it stopped
+    standby.go_on()

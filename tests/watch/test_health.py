@@ -128,6 +128,15 @@ def test_a_database_that_hangs_is_told_within_the_time(app: Flask, monkeypatch: 
     until.set()
 
 
+def test_a_server_that_vanished_during_a_look_is_given_up(app: Flask) -> None:
+    """Else the process is not ready for hours after the database is back: one look at a time."""
+    with probing._engine(app.config["SQLALCHEMY_DATABASE_URI"]).connect() as connection:
+        used = connection.connection.dbapi_connection.get_dsn_parameters()  # type: ignore[union-attr]  # psycopg2's
+    assert int(used["keepalives_idle"]) + int(used["keepalives_interval"]) * int(used["keepalives_count"]) <= 20
+    assert int(used["tcp_user_timeout"]) <= 20_000
+    assert used["connect_timeout"] == "1"
+
+
 def test_a_pool_that_is_used_up_is_told_at_once_and_is_no_reason_to_go(app: Flask) -> None:
     db.session.rollback()
     held = [db.engine.connect() for _ in range(app.config["DATABASE_POOL_SIZE"])]

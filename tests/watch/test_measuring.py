@@ -157,6 +157,26 @@ def test_minutes_that_nobody_measured_are_filled_in(app: Flask, page: Page) -> N
     assert rows["pages"] == rows["buying"] == (2, 0, 0, 10), "of these nothing is known"
 
 
+def test_after_hours_without_a_worker_the_last_hour_is_not_all_time(app: Flask, page: Page) -> None:
+    measuring.measure_due()
+    with transaction():
+        for row in db.session.scalars(select(RunningTotals)):
+            row.totals = came(*[9] * 50) | {"released": released(no_code=50)}
+    a_minute_ago(120)
+    measuring.measure_due()
+    last = measuring.latest()
+    assert last is not None
+    assert last.figures == {"delivered": None, "half_within": None}
+    with transaction():
+        for row in db.session.scalars(select(RunningTotals)):
+            row.totals = came(*[9] * 60) | {"released": released(no_code=50)}
+    a_minute_ago()
+    measuring.measure_due()
+    last = measuring.latest()
+    assert last is not None
+    assert last.figures == {"delivered": 10_000, "half_within": 10}
+
+
 def test_a_minute_whose_worker_died_is_one_nobody_measured(app: Flask, page: Page) -> None:
     measuring.measure_due()
     a_minute_ago()

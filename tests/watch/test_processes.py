@@ -95,17 +95,20 @@ def stand(worker_number: int, tmp_path_factory: pytest.TempPathFactory, sandbox:
 
 def test_whichever_process_is_asked_tells_of_all(stand: Stand) -> None:
     labels = {"method": "GET", "route": "/terms", "status": "200"}
-    for _ in range(40):
+    asked, answered = 0, set[int]()
+    while asked < 40 or len(answered) < 2:  # a system that has little to do may wake the same one again and again
+        assert asked < 2_000, "one process alone was asked"
         assert stand.get("/terms")[0] == 200
+        asked += 1
+        if asked % 40 == 0:
+            answered = {line["process"] for line in stand.lines("web") if line.get("where") == "GET /terms"}
     # The last is counted a moment after it was answered.
-    wait_until(lambda: stand.metric("namaskah_http_requests_total", **labels) == 40, 5, "all to be counted")
-    assert {stand.metric("namaskah_http_requests_total", **labels) for _ in range(8)} == {40}
-    assert stand.metric("namaskah_http_request_seconds_count", method="GET", route="/terms") == 40
-    answered = {line["process"] for line in stand.lines("web") if line.get("where") == "GET /terms"}
-    assert len(answered) > 1, "one process alone was asked"
+    wait_until(lambda: stand.metric("namaskah_http_requests_total", **labels) == asked, 5, "all to be counted")
+    assert {stand.metric("namaskah_http_requests_total", **labels) for _ in range(8)} == {asked}
+    assert stand.metric("namaskah_http_request_seconds_count", method="GET", route="/terms") == asked
     os.kill(answered.pop(), signal.SIGKILL)
     wait_until(lambda: stand.metric("namaskah_http_requests_total", **labels), 20, "an answer")
-    assert stand.metric("namaskah_http_requests_total", **labels) == 40, "what the killed one had counted is kept"
+    assert stand.metric("namaskah_http_requests_total", **labels) == asked, "what the killed one had counted is kept"
     assert stand.metric("namaskah_workers") == 1
     assert stand.metric("namaskah_build", commit="c0ffee") == 1
 

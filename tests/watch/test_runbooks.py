@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from namaskah.worker import SCHEDULE
+
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = "docs/operations.md"
 
@@ -35,6 +37,17 @@ def test_every_alarm_has_its_runbook() -> None:
 def test_every_runbook_has_its_alarm() -> None:
     named = {name for text in runbooks().values() for name in re.findall(r"`(\w+)`", text.partition(". ")[0])}
     assert named == set(alarms())
+
+
+def test_no_verb_that_rests_between_two_turns_wakes_anybody() -> None:
+    """VerbStandsStill: each verb is under one clause, and its own pause is well below that one's patience."""
+    expression = alarms()["VerbStandsStill"]["expr"]
+    clauses = re.findall(r'namaskah_verb_lag_seconds\{verb(=|!=)"(\w+)"\}\) > (\d+)', expression)
+    assert len(clauses) == expression.count("namaskah_verb_lag_seconds")
+    for every in SCHEDULE:
+        patience = [int(seconds) for how, verb, seconds in clauses if (every.name == verb) == (how == "=")]
+        assert len(patience) == 1, every.name
+        assert every.seconds * 1.5 < patience[0], every.name
 
 
 def test_what_a_runbook_sends_one_to_is_there(app: Any) -> None:
