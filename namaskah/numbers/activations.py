@@ -196,8 +196,8 @@ def _check_limits(user: User) -> None:
     # Whether the newest of so many is of the last day: who has bought a hundred thousand waits for no count of them.
     newest = select(Activation.created_at).where(Activation.user_id == user.id).order_by(Activation.id.desc())
     limit = current_app.config["DAILY_BUY_LIMIT"]
-    earliest = newest.offset(limit - 1).limit(1).subquery()
-    if limit < 1 or db.session.scalar(select(earliest.c.created_at > func.now() - timedelta(days=1))):
+    earliest = newest.offset(max(limit - 1, 0)).limit(1).subquery()
+    if db.session.scalar(select(earliest.c.created_at > func.now() - timedelta(days=1))) or limit < 1:
         raise TooMany(_("You have reached today's limit of numbers. You have paid nothing; come back tomorrow."))
 
 
