@@ -35,8 +35,7 @@ def let_psycopg2_yield() -> None:
 def _wait(connection: Any) -> None:
     while True:
         state = connection.poll()
-        # libpq's own connect_timeout does not count in this mode.
-        seconds = CONNECT_SECONDS if connection.status == _CONNECTING else None
+        seconds = _connect_seconds(connection) if connection.status == _CONNECTING else None
         if state == extensions.POLL_OK:
             return
         if state == extensions.POLL_READ:
@@ -45,6 +44,11 @@ def _wait(connection: Any) -> None:
             wait_write(connection.fileno(), seconds, psycopg2.OperationalError("the database does not answer"))
         else:
             raise psycopg2.OperationalError(f"unknown state of the connection: {state}")
+
+
+def _connect_seconds(connection: Any) -> float:
+    """libpq's own connect_timeout does not count in this mode."""
+    return float(extensions.parse_dsn(connection.dsn).get("connect_timeout", CONNECT_SECONDS))
 
 
 class WholeFrames:

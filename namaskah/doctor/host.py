@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from namaskah.backups import programs
+from namaskah.backups.problems import ProgramFailed
 from namaskah.doctor import database
 from namaskah.doctor.findings import Finding, bad, ok, warning
 
@@ -55,7 +56,7 @@ def _dump(server: int | None, chosen: str) -> list[Finding]:
     for program in ("pg_dump", "pg_restore"):
         try:
             path = programs.find(program, server, chosen)
-        except programs.ProgramFailed as error:
+        except ProgramFailed as error:
             found.append(
                 bad(
                     program,

@@ -15,9 +15,11 @@ from pathlib import Path
 from socket import create_connection
 from types import SimpleNamespace
 
+import psycopg2
 import pytest
 from gevent import socket as gevent_socket
 from gevent.pool import Pool
+from psycopg2 import extensions
 
 from namaskah import serving
 from namaskah.config import SETTINGS
@@ -89,6 +91,22 @@ def test_a_patched_process_waits_for_many_upstreams_at_once(lone_web: Web) -> No
         seconds = time.monotonic() - started
     assert answers == [b"slept"] * 5
     assert seconds < 1.0
+
+
+def test_a_server_that_takes_a_connection_and_says_nothing_is_given_up_in_its_own_time() -> None:
+    """A replica is worth two seconds, not five: /health/ready stands behind it."""
+    with gevent_socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(4)
+        extensions.set_wait_callback(serving._wait)
+        try:
+            for asked, longest in (({"connect_timeout": 1}, 3), ({}, 8)):
+                started = time.monotonic()
+                with pytest.raises(psycopg2.OperationalError, match="does not answer"):
+                    psycopg2.connect(host="127.0.0.1", port=silent.getsockname()[1], sslmode="disable", **asked)
+                assert time.monotonic() - started < longest
+        finally:
+            extensions.set_wait_callback(None)
 
 
 def test_the_servers_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
