@@ -8,12 +8,21 @@ The worker closes strays (settling.py).
 
 from datetime import timedelta
 
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.db import db
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.wallet import ledger
+
+# Why an order is given back, as the operator reads it.
+REASONS = {
+    "released": _l("the customer has the money back"),
+    "unclaimed": _l("no activation of ours belongs to it"),
+    "too_dear": _l("it cost more than was agreed"),
+    "too_late": _l("it was sold after we had given up"),
+}
 
 
 def order_reference(provider: str, provider_ref: str) -> str:
