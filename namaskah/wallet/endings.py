@@ -166,7 +166,8 @@ def _seen(top_up: TopUp) -> Markup:
 
     The gateway counts every currency in hundredths.
     """
-    if top_up.seen_currency == current_app.config["WALLET_CURRENCY"] and MINOR_DIGITS[top_up.seen_currency] == 2:
+    wallet = current_app.config["WALLET_CURRENCY"]
+    if top_up.seen_currency == wallet and MINOR_DIGITS[wallet] == 2:
         return money(top_up.seen_minor or 0)
     amount = Decimal(top_up.seen_minor or 0).scaleb(-2)
     return Markup('<bdi class="tnum">{} {}</bdi>').format(top_up.seen_currency, f"{amount:,.2f}")
