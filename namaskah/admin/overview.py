@@ -11,10 +11,10 @@ from namaskah.admin.places import places
 from namaskah.backups import status
 from namaskah.db import db
 from namaskah.housekeeping import reading as housekeeping
-from namaskah.numbers import rates
+from namaskah.numbers import rates, strays
 from namaskah.numbers.models import Activation, Provider, StrayOrder
 from namaskah.reconciliation import books, findings
-from namaskah.wallet import house, inbox, refund_reading, reversals, top_up_lists
+from namaskah.wallet import endings, house, inbox, refund_reading, reversals, top_up_lists
 from namaskah.wallet.models import GatewayEvent, LedgerAccount, TopUp
 from namaskah.watch import heartbeats, probing
 
@@ -40,7 +40,9 @@ def read() -> dict[str, Any]:
         "owed_since": books.owed_since(),
         "in_doubt": _newest(select(Activation).where(Activation.state == "in_doubt"), Activation.id),
         "strays": _newest(select(StrayOrder).where(StrayOrder.closed_at.is_(None)), StrayOrder.id),
+        "stray_reasons": strays.REASONS,
         "mismatched": _newest(select(TopUp).where(TopUp.state == "mismatch"), TopUp.id),
+        "what_differs": endings.what_differs,
         "unmatched": _newest(inbox.needs_a_person(), GatewayEvent.id),
         "events_open": inbox.count_for_a_person(),
         "mismatches_open": top_up_lists.mismatched(),

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from sqlalchemy import select
 
+from namaskah.admin import blueprint
 from namaskah.auth import accounts
 from namaskah.auth.models import User
 from namaskah.db import db
@@ -31,3 +32,11 @@ def find_account(words: str) -> User | None:
     else:
         found = accounts.find_by_email(wanted)
     return None if found is None or found.deleted_at is not None else found
+
+
+@blueprint.app_template_filter()
+def actor(who: str) -> str:
+    """Who did something, as the books name them: "user:7" by the address of the account, "system" and others as is."""
+    kind, _colon, number = (who or "").partition(":")
+    user = db.session.get(User, int(number)) if kind == "user" and number.isdecimal() else None
+    return user.email if user else who

@@ -8,6 +8,7 @@ from flask_babel import gettext as _
 
 from namaskah.admin import blueprint
 from namaskah.admin.forms import BatchForm, GiftForm
+from namaskah.admin.people import addresses_of
 from namaskah.auth.access import admin_only, me, stepped_up
 from namaskah.errors import UserError
 from namaskah.wallet import promo, voucher_batches
@@ -65,7 +66,8 @@ def vouchers() -> ResponseReturnValue:
 def voucher_batch(batch_id: int) -> ResponseReturnValue:
     batch = voucher_batches.get_batch(batch_id)
     uses = voucher_batches.uses(batch)
-    return render_template("admin/voucher_batch.html", batch=batch, uses=uses, now=datetime.now(UTC))
+    owners = addresses_of(use for use, _last_four, _gift in uses)
+    return render_template("admin/voucher_batch.html", batch=batch, uses=uses, owners=owners, now=datetime.now(UTC))
 
 
 @blueprint.post("/vouchers/<int:batch_id>/codes")

@@ -8,6 +8,7 @@ The worker closes strays (settling.py).
 
 from datetime import timedelta
 
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -17,6 +18,13 @@ from namaskah.wallet import ledger
 
 # The outcome of an order that its provider denies knowing: who keeps its cost is open until a person says so.
 NOT_FOUND = "not_found"
+# Why an order is given back, as the operator reads it.
+REASONS = {
+    "released": _l("the customer has the money back"),
+    "unclaimed": _l("no activation of ours belongs to it"),
+    "too_dear": _l("it cost more than was agreed"),
+    "too_late": _l("it was sold after we had given up"),
+}
 
 
 def order_reference(provider: str, provider_ref: str) -> str:

@@ -224,7 +224,7 @@
     const added = typed ? Math.round(typed * 100) : +form.querySelector("[name=preset]:checked")?.value;
     const line = form.querySelector("[data-was-is]"), sum = line?.querySelector("ins");
     if (!shape || !sum) return;
-    const known = added > 0, after = +form.dataset.balance + added;
+    const known = added > 0, after = +form.dataset.balance + Math.max(added - form.dataset.owed, 0); // what is owed is paid first
     for (const part of [sum, sum.previousElementSibling, line.querySelector(".icon")]) part.toggleAttribute("hidden", !known);
     const [whole, rest] = [String(Math.floor(after / 100)), after % 100];
     sum.textContent = shape[1] + whole.replace(/\B(?=(\d{3})+$)/g, shape[2]) + (rest ? shape[3] + String(rest).padStart(2, "0") : "") + shape[4];

@@ -57,7 +57,7 @@ def _after(top_up: TopUp, disputes: dict[int, list[Dispute]], refunds: dict[int,
 def _disputed(top_up: TopUp, disputes: Sequence[Dispute]) -> Ending:
     verdict = filled(_("%(amount)s came in, and was disputed."), amount=money(_credited(top_up)))
     if any(dispute.is_open for dispute in disputes):
-        asked = money(sum(dispute.amount_minor for dispute in disputes if dispute.is_open))
+        asked = money(sum(dispute.claimed_minor for dispute in disputes if dispute.is_open))
         advice = filled(_("Its bank asks for %(amount)s back and has not decided yet."), amount=asked)
         return Ending(_l("Disputed"), "warn", verdict, advice, "contact")
     lost = money(sum(dispute.amount_minor for dispute in disputes))

@@ -10,7 +10,7 @@ from wtforms.validators import ValidationError
 from namaskah.money import MINOR_DIGITS
 from namaskah.wallet import cards
 from namaskah.wallet.card_models import AutoTopUp, SavedCard
-from namaskah.wallet.forms import written
+from namaskah.wallet.forms import outside_limits, written
 
 
 def plain(amount_minor: int) -> str:
@@ -55,7 +55,7 @@ class AutoTopUpForm(FlaskForm):
         self.amount_minor = written(field.data or "")
         config = current_app.config
         if not config["TOP_UP_MIN_MINOR"] <= self.amount_minor <= config["TOP_UP_MAX_MINOR"]:
-            raise ValidationError(_("This amount is outside the limits."))
+            raise ValidationError(outside_limits())
         if self.amount_minor < self.below_minor:
             raise ValidationError(_("Top up by at least the amount below which it begins, so that once is enough."))
 

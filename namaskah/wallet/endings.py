@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from flask import current_app
 from flask_babel import LazyString
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup, escape
 
 from namaskah.filters import money
+from namaskah.money import MINOR_DIGITS
 from namaskah.wallet.auto_wishes import CARD_REFUSED, NOT_OPENED
 from namaskah.wallet.models import TopUp
 
@@ -80,6 +82,12 @@ def _paid(top_up: TopUp) -> Ending:
 
 def _mismatch(top_up: TopUp) -> Ending:
     verdict = _("A payment came, but not as we asked for it.")
+    advice = _("A person looks at it, then it is credited or sent back. Nothing is lost, and you need not do anything.")
+    return Ending(_l("Being looked at"), "warn", verdict, what_differs(top_up) + " " + advice, "contact")
+
+
+def what_differs(top_up: TopUp) -> Markup:
+    """In what a payment is not what was asked for, in a sentence with both amounts."""
     said = {
         "underpaid": _l("%(paid)s was paid where %(asked)s was asked for."),
         "overpaid": _l("%(paid)s was paid where %(asked)s was asked for."),
@@ -87,9 +95,7 @@ def _mismatch(top_up: TopUp) -> Ending:
         "wrong_mode": _l("%(paid)s was paid in another mode of Paystack’s, test or real, than ours."),
         "other_wallet": _l("%(paid)s was paid, and wallets are in another currency by now."),
     }.get(top_up.difference or "", _l("The amount or the currency differs."))
-    words = filled(str(said), paid=_seen(top_up), asked=money(top_up.asked_minor))
-    advice = _("A person looks at it, then it is credited or sent back. Nothing is lost, and you need not do anything.")
-    return Ending(_l("Being looked at"), "warn", verdict, words + " " + advice, "contact")
+    return filled(str(said), paid=_seen(top_up), asked=money(top_up.asked_minor))
 
 
 def _closed(top_up: TopUp) -> Ending:
@@ -156,7 +162,13 @@ def _open(top_up: TopUp, is_leaving: bool) -> Ending:
 
 
 def _seen(top_up: TopUp) -> Markup:
-    """What was paid, in the currency it came in. The gateway counts every one in hundredths."""
+    """What was paid: as every amount where it is in the wallet's currency, else in the one it came in.
+
+    The gateway counts every currency in hundredths.
+    """
+    wallet = current_app.config["WALLET_CURRENCY"]
+    if top_up.seen_currency == wallet and MINOR_DIGITS[wallet] == 2:
+        return money(top_up.seen_minor or 0)
     amount = Decimal(top_up.seen_minor or 0).scaleb(-2)
     return Markup('<bdi class="tnum">{} {}</bdi>').format(top_up.seen_currency, f"{amount:,.2f}")
 

@@ -11,6 +11,7 @@ from flask_wtf import FlaskForm
 from wtforms import BooleanField, Field, Form, HiddenField, StringField
 from wtforms.validators import InputRequired, Length, Regexp, ValidationError
 
+from namaskah.filters import money_text
 from namaskah.money import parse_minor
 from namaskah.wallet import quotes
 
@@ -23,7 +24,7 @@ def new_key() -> str:
 class TopUpForm(FlaskForm):
     """A preset (minor units) or an amount as people write it, which counts when both come.
 
-    After validation `amount_minor` is the amount. Messages leave the limits out: the page has them beside the field.
+    After validation `amount_minor` is the amount.
     `seen` is what the page said would be paid in all, where a fee comes on top.
     """
 
@@ -39,7 +40,7 @@ class TopUpForm(FlaskForm):
         typed = (field.data or "").strip()
         amount = written(typed) if typed else _chosen(self.preset.data or "")
         if not quotes.is_allowed(amount):
-            raise ValidationError(_("This amount is outside the limits."))
+            raise ValidationError(outside_limits())
         self.amount_minor = amount
 
     def amount_if_any(self) -> int:
@@ -95,6 +96,13 @@ def written(text: str) -> int:
     if amount is None:
         raise ValidationError(_("Write an amount like 2,500."))
     return amount
+
+
+def outside_limits() -> str:
+    """What is said of an amount that cannot be topped up: which could be."""
+    config = current_app.config
+    least, most = money_text(config["TOP_UP_MIN_MINOR"]), money_text(config["TOP_UP_MAX_MINOR"])
+    return _("Write an amount from %(least)s to %(most)s.", least=least, most=most)
 
 
 def _chosen(text: str) -> int:

@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text, update
 
+from namaskah.admin.people import actor
 from namaskah.auth.models import Session, User
 from namaskah.db import db, transaction
 from namaskah.sandbox import Sandbox
@@ -141,7 +142,7 @@ def test_an_event_is_tried_again_and_closed_from_its_page(desk: FlaskClient, adm
     assert (wordless.status_code, "Say in a few words why" in wordless.text) == (422, True)
     assert desk.post(f"{address}/close", data={"reason": "<i>the old shop’s</i>"}).status_code == 303
     page = desk.get(address).text
-    assert "&lt;i&gt;the old shop’s&lt;/i&gt;" in page and f"user:{admin.id}" in page and "Closed by a person." in page
+    assert "&lt;i&gt;the old shop’s&lt;/i&gt;" in page and admin.email in page and "Closed by a person." in page
     late = desk.post(f"{address}/close", data={"reason": "me too"})
     assert (late.status_code, "before you" in late.text) == (409, True)
     assert desk.post(f"{address}/try-again").status_code == 409
@@ -296,3 +297,14 @@ def test_customers_are_told_that_there_is_no_such_page(app: Flask, alice: User, 
     ):
         assert browser.post(address, data={"reason": "mine", "seen_minor": PAID}).status_code == 404
     assert topups.get_top_up(differs.reference).state == "mismatch"
+
+
+@pytest.mark.parametrize("who", ["system", "operator", "user:999999999", "user:x", ""])
+def test_who_has_no_account_is_named_as_the_books_name_them(app: Flask, who: str) -> None:
+    assert actor(who) == who
+
+
+def test_who_decided_is_named_by_address(desk: FlaskClient, admin: User, differs: TopUp) -> None:
+    desk.post(f"/admin/top-ups/{differs.reference}/close", data={"reason": "sent back"})
+    page = desk.get(f"/admin/top-ups/{differs.reference}").text
+    assert f'<bdi class="wrap-anywhere">{admin.email}</bdi>' in page and f"user:{admin.id}" not in page

@@ -1,6 +1,7 @@
 """What the operator's page puts first."""
 
 import json
+import secrets
 
 import pytest
 from flask import Flask
@@ -8,8 +9,11 @@ from sqlalchemy import text
 
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.wallet import events
+from namaskah.numbers import strays
+from namaskah.sandbox import Sandbox
+from namaskah.wallet import events, topups
 from tests.support import log_in
+from tests.wallet.counter import Counter
 
 
 def reported(name: str, reference: str, *, handled: bool = True) -> None:
@@ -77,3 +81,29 @@ def test_a_provider_that_sells_nothing_is_not_said_to_sell(app: Flask, admin: Us
     shown = page(app, admin)
     assert says in shown
     assert ("Selling" in shown) == (says == "Selling")
+
+
+@pytest.mark.parametrize("reason", list(strays.REASONS))
+def test_why_an_order_is_given_back_is_said_in_words(app: Flask, admin: User, reason: str) -> None:
+    with transaction():
+        strays.add("fivesim", "4711", reason, None)
+    shown = page(app, admin)
+    assert str(strays.REASONS[reason]) in shown
+    assert f" {reason} " not in shown
+
+
+def test_a_payment_that_differs_is_said_in_the_words_and_amounts_of_every_page(
+    app: Flask, admin: User, alice: User, sandbox: Sandbox
+) -> None:
+    opened = topups.open_top_up(alice, 250_000, secrets.token_hex(16))
+    Counter(sandbox).pay(opened.reference, 200_000)
+    assert topups.settle(opened.reference).state == "mismatch"
+    shown = page(app, admin).replace('<span class="money">', "").replace("</span>", "")
+    assert "₦2,000 was paid where ₦2,500 was asked for." in shown
+    assert "200000" not in shown
+
+
+def test_the_menu_leads_operators_and_nobody_else_here(app: Flask, admin: User, alice: User) -> None:
+    for user, leads in ((admin, True), (alice, False)):
+        shown = log_in(app.test_client(), user).get("/account").text
+        assert ('href="/admin/"' in shown) is leads

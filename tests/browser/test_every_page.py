@@ -107,6 +107,16 @@ def test_the_page_of_a_fault_of_ours(app: Flask, visit: Visit) -> None:
     assert look_at(page, "fault") == []
 
 
+def test_a_large_balance_is_shown_whole_on_a_phone(stand: Stand, visit: Visit) -> None:
+    page = visit(stand.person(money=12_345_678_950), "phone")
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/wallet", "/wallet/statement"):
+        page.goto(path)
+        assert "₦123,456,789.50" in page.locator("#wallet-chip").inner_text()
+        assert page.locator("#wallet-chip").evaluate("part => part.scrollWidth <= part.clientWidth"), path
+        assert page.evaluate(_STICKING_OUT) == []
+
+
 def look_at(page: Page, name: str, again: bool = False) -> list[str]:
     """What is wrong with the page as it stands: on a desk by day, on a phone by night, and the colours of the desk by
     night. `again`, in another language, it is the same page: axe sees it on the phone alone, for the layout counts."""

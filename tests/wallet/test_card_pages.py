@@ -157,7 +157,7 @@ def test_it_is_set_up_changed_and_switched_off(browser: FlaskClient, payer: User
     [
         ({"below": "0"}, "above zero"),
         ({"below": "3000"}, "so that once is enough"),
-        ({"amount": "1"}, "outside the limits"),
+        ({"amount": "1"}, "Write an amount from ₦500 to"),
         ({"amount": "much"}, "Write an amount like"),
         ({"day_limit": "2000"}, "at least one top-up a day"),
         ({"card": "x"}, "one of your cards"),

@@ -11,7 +11,7 @@ from namaskah.db import db, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import debts, ledger, statement
 from namaskah.wallet.models import TopUp
-from tests.support import make_user
+from tests.support import log_in, make_user
 from tests.together import at_once
 
 from .bank import AMOUNT, Bank, books, heard, ours, paid_top_up, spend
@@ -148,3 +148,16 @@ def test_won_after_all_brings_back_what_was_given_up(payer: User, top_up: TopUp,
         " WHERE a.kind = 'promo'"
     )
     assert db.session.scalar(house) == 0
+
+
+def test_the_wallet_says_what_a_top_up_would_leave_and_what_the_bank_wants(
+    app: Flask, payer: User, top_up: TopUp, bank: Bank, counter: Counter
+) -> None:
+    spend(payer, 100_000)
+    heard(bank.opens(top_up))
+    browser = log_in(app.test_client(), payer)
+    page = browser.get("/wallet").text.replace('<span class="money">', "").replace("</span>", "")
+    assert "asks for ₦2,500 back. Until it has decided, ₦1,500 of your money is set aside." in page
+    assert "<ins>₦1,000</ins>" in page  # ₦2,000 is what the page offers first
+    paid_top_up(payer, counter, 200_000)
+    assert ledger.balance(payer.id).available_minor == 100_000
