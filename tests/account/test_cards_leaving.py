@@ -13,23 +13,11 @@ from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.sandbox import Sandbox
 from namaskah.sandbox.charges import webhook_body
-from namaskah.wallet import (
-    auto_topups,
-    card_charges,
-    card_deactivations,
-    cards,
-    events,
-    low_balance,
-    mismatches,
-    top_up_lists,
-    topups,
-)
+from namaskah.wallet import auto_topups, card_charges, card_deactivations, cards, events, low_balance, topups
 from namaskah.wallet.card_models import AutoTopUp, CardDeactivation, LowBalanceLetter, SavedCard
 from namaskah.wallet.models import GatewayEvent, TopUp
 from tests.account.test_deletion import balance, tables_with
 from tests.account.test_exports import made, rows, unpacked
-from tests.support import log_in
-from tests.together import at_once
 from tests.wallet.carding import AMOUNT, BELOW, LIMIT, kept_card, switched_on
 from tests.wallet.counter import Counter
 
@@ -105,42 +93,3 @@ def test_a_charge_under_way_is_waited_for(app: Flask, alice: User, card: SavedCa
     topups.settle(under_way.reference)
     deletion.delete(alice, balance(alice))
     assert db.session.get_one(User, alice.id, populate_existing=True).deleted_at is not None
-
-
-def test_what_is_paid_after_the_account_is_gone_waits_for_a_person_and_no_card_is_kept(
-    app: Flask, alice: User, admin: User, counter: Counter
-) -> None:
-    """In the wallet of a deleted account nobody could spend it, and nobody would be told of it."""
-    opened = topups.open_top_up(alice, AMOUNT, secrets.token_hex(16), keep_card=True)
-    deletion.delete(alice, balance(alice))
-    counter.pay_by_card(opened.reference)
-    for _time in range(2):
-        paid = topups.settle(opened.reference)
-        assert (paid.state, paid.seen_minor, paid.check_at) == ("mismatch", AMOUNT, None)
-    assert (balance(alice), top_up_lists.mismatched()) == (0, 1)
-    assert db.session.scalar(select(func.count()).select_from(SavedCard)) == 0
-    desk = log_in(app.test_client(), admin)
-    page = desk.get(f"/admin/top-ups/{opened.reference}").text
-    assert "The account is deleted: nothing was credited." in page
-    assert "Credit what was paid" not in page and "Close without credit" in page
-    with pytest.raises(mismatches.Undecidable, match="deleted"):
-        mismatches.accept(opened.reference, AMOUNT, "user:7", "x")
-    assert mismatches.close(opened.reference, "user:7", "sent back at Paystack")
-    assert (topups.settle(opened.reference).state, top_up_lists.mismatched()) == ("closed", 0)
-
-
-def test_a_payment_and_a_deletion_at_once_leave_no_money_behind(app: Flask, alice: User, counter: Counter) -> None:
-    reference, left, user_id = (
-        topups.open_top_up(alice, AMOUNT, secrets.token_hex(16)).reference,
-        balance(alice),
-        alice.id,
-    )
-    counter.pay(reference, AMOUNT)
-    at_once(
-        app,
-        lambda: deletion.delete(db.session.get_one(User, user_id), left),
-        lambda: topups.settle(reference),
-    )
-    is_gone = db.session.get_one(User, user_id, populate_existing=True).deleted_at is not None
-    state = topups.get_top_up(reference).state
-    assert (is_gone, state, balance(alice)) in ((True, "mismatch", 0), (False, "paid", left + AMOUNT))
