@@ -135,6 +135,9 @@ def _derived(config: dict[str, Any]) -> dict[str, Any]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "PERMANENT_SESSION_LIFETIME": timedelta(days=30),
+        # The cookie is sent when something in it has changed. With every answer it would, by one that was long on its
+        # way, bring back a token that was exchanged meanwhile, and log its owner out.
+        "SESSION_REFRESH_EACH_REQUEST": False,
         "SEND_FILE_MAX_AGE_DEFAULT": timedelta(days=365),  # addresses of static files carry their content's hash
         "WTF_CSRF_TIME_LIMIT": 12 * 3600,
         # Pages whose address is a secret send no Referer. What it is checked for, a cookie planted by a neighbour's

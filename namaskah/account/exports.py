@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class TooMany(UserError):
-    """As many files were made today as one account may have."""
+    """As many files were made today as one account may have, or as many tries failed."""
 
     status = 429
 
@@ -118,8 +118,10 @@ def _check_limits(user: User) -> None:
     )
     made = db.session.scalar(today.where(DataExport.state == "ready")) or 0
     tried = db.session.scalar(today) or 0
-    if made >= A_DAY or tried >= TRIES_A_DAY:
+    if made >= A_DAY:
         raise TooMany(_("You have had three files today. Take the last one, or come back tomorrow."))
+    if tried >= TRIES_A_DAY:
+        raise TooMany(_("Making the file has failed too often today. Come back tomorrow, or write to us."))
 
 
 def _note(user_id: int, export_id: int, **changes: object) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from namaskah import jobs, mail
 from namaskah import language as languages
-from namaskah.auth import audit, links, passwords, policies, sessions
+from namaskah.auth import account_locks, audit, links, passwords, policies, sessions
 from namaskah.auth.models import User
 from namaskah.auth.signing import signer
 from namaskah.db import db, leave_database, require_transaction, transaction, violated
@@ -237,19 +237,25 @@ def set_preferences(
 
 
 def ban(user: User, actor: str, reason: str) -> None:
-    """Close the account for its owner, every open page of theirs included. `actor` is who decided, `reason` why."""
+    """Close the account for its owner, every open page of theirs included. `actor` is who decided, `reason` why. Once
+    more changes nothing, and nobody is written to twice."""
     with transaction():
-        user.banned_at = datetime.now(UTC)
-        sessions.end_all(user)
-        mail.account_closed(user)
-        audit.record("banned", user.id, actor, reason=reason)
+        owner = account_locks.lock(user.id)
+        if not owner.is_active:
+            return
+        owner.banned_at = func.now()
+        sessions.end_all(owner)
+        mail.account_closed(owner)
+        audit.record("banned", owner.id, actor, reason=reason)
 
 
 def unban(user: User, actor: str, reason: str) -> None:
-    """Let the account's owner in again."""
+    """Let the account's owner in again. Once more changes nothing."""
     with transaction():
-        user.banned_at = None
-        audit.record("unbanned", user.id, actor, reason=reason)
+        owner = account_locks.lock(user.id)
+        if owner.banned_at is not None:
+            owner.banned_at = None
+            audit.record("unbanned", owner.id, actor, reason=reason)
 
 
 def create_demo_accounts() -> list[NewPassword]:

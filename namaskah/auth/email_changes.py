@@ -89,7 +89,7 @@ def get_by_token(user: User, token: str) -> EmailChange:
     content = links.read(_PURPOSE, token, HOURS * 3600)
     change = find(user) if content and content[0] == user.id else None
     if not content or change is None or change.key != content[1]:
-        raise InvalidLink(_("This link does not work any more. Your address is what it was."))
+        raise _spent()
     return change
 
 
@@ -104,7 +104,7 @@ def confirm(user: User, token: str) -> None:
             db.session.execute(select(User.id).where(User.id == user.id).with_for_update())
             email = db.session.scalar(taken.returning(EmailChange.email))
             if email is None:
-                raise InvalidLink(_("This link does not work any more. Your address is what it was."))
+                raise _spent()
             mail.email_changed(user, devices.name(), request.remote_addr or "")
             db.session.execute(update(User).where(User.id == user.id).values(email=email, email_verified_at=func.now()))
             sessions.end_all(user, but=user.session)
@@ -125,6 +125,11 @@ def drop_old_due(limit: int = 500) -> int:
     with transaction():
         dropped = delete(EmailChange).where(EmailChange.user_id.in_(old)).returning(EmailChange.user_id)
         return len(db.session.scalars(dropped).all())
+
+
+def _spent() -> InvalidLink:
+    """Of a second press too: so it does not say that nothing was changed."""
+    return InvalidLink(_("It was used already, it is too old, or another change was asked for since."))
 
 
 def _waiting(user_id: int) -> Select[EmailChange]:

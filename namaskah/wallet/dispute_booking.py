@@ -5,6 +5,7 @@ A disputed amount stands whole in user_disputed: it may be lost whole. What the 
 the rest is lent to them by user_debt until they pay it, or until the dispute is won.
 """
 
+from namaskah.auth.models import User
 from namaskah.db import db
 from namaskah.wallet import debts, ledger
 from namaskah.wallet.dispute_models import Dispute
@@ -23,14 +24,17 @@ def give_back(dispute: Dispute, note: str = "") -> None:
     if not dispute.amount_minor:
         return
     owed = dispute.debt_minor - dispute.debt_paid_minor - dispute.written_off_minor
+    back, house = dispute.held_minor + dispute.debt_paid_minor, dispute.written_off_minor
+    if not dispute.is_open and db.session.get_one(User, dispute.user_id).deleted_at is not None:
+        back, house = 0, house + back  # nobody can spend in a deleted account
     _post(
         "dispute_won",
         dispute,
         note,
-        user_available=dispute.held_minor + dispute.debt_paid_minor,
+        user_available=back,
         user_disputed=-dispute.amount_minor,
         user_debt=owed,
-        promo=dispute.written_off_minor,
+        promo=house,
     )
 
 

@@ -3,7 +3,8 @@
     opened ──► paid                      verified: amount, currency and mode are what we asked for
        ├─────► pending ──► paid | …      the payer's bank is still at it
        ├─────► failed, abandoned ──► …   so far; the payer may still pay on the same checkout
-       ├─────► mismatch ──► paid, closed paid, but not what we asked for: a person decides (mismatches.py)
+       ├─────► mismatch ──► paid, closed paid, but not what we asked for, or its payer has deleted the account: a
+       │                                 person decides (mismatches.py)
        └─────► expired                   nothing for 72 hours; a payment confirmed later is still credited
 
 The return page, the webhook and the sweep all call `settle()`. It asks the gateway outside any transaction and then
@@ -318,15 +319,17 @@ def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
             top_up.state = "abandoned"
         return
     difference = _difference(top_up, payment, domain)
-    if difference is None:
+    # A deletion takes the same lock: it comes first, or finds the money in the wallet.
+    is_ownerless = account_locks.lock(top_up.user_id).deleted_at is not None
+    if difference is None and not is_ownerless:
         credit(top_up, payment, now)
         return
     told = (
         f"paid {payment.amount_minor} {payment.currency} in {payment.domain} mode,"
         f" asked {top_up.asked_minor} {top_up.currency} in {domain} mode"
-    )
+    ) + (", and the account is deleted" if is_ownerless else "")
     if top_up.state != "mismatch":
-        log.error("top-up %s needs a person: %s, %s", top_up.reference, difference, told)
+        log.error("top-up %s needs a person: %s, %s", top_up.reference, difference or "nobody's", told)
     top_up.state, top_up.difference, top_up.gateway_message, top_up.check_at = "mismatch", difference, told, None
     top_up.seen_minor, top_up.seen_currency = payment.amount_minor, payment.currency[:16]
 

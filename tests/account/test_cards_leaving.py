@@ -93,11 +93,3 @@ def test_a_charge_under_way_is_waited_for(app: Flask, alice: User, card: SavedCa
     topups.settle(under_way.reference)
     deletion.delete(alice, balance(alice))
     assert db.session.get_one(User, alice.id, populate_existing=True).deleted_at is not None
-
-
-def test_a_card_paid_for_after_the_account_is_gone_is_not_kept(app: Flask, alice: User, counter: Counter) -> None:
-    opened = topups.open_top_up(alice, AMOUNT, secrets.token_hex(16), keep_card=True)
-    deletion.delete(alice, balance(alice))
-    counter.pay_by_card(opened.reference)
-    assert topups.settle(opened.reference).state == "paid"
-    assert db.session.scalar(select(func.count()).select_from(SavedCard)) == 0

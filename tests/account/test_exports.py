@@ -5,14 +5,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
 from namaskah.account import export_sheets, exports
 from namaskah.account.models import DataExport
@@ -201,6 +201,15 @@ def test_one_is_made_at_a_time_and_three_a_day(enter: Open, alice: User) -> None
     assert "Download it" in answer.text
     life.columns_later("data_exports", "created_at", timedelta(days=1, seconds=1))
     assert browser.submit("/account/export").status_code == 303
+
+
+def test_who_got_no_file_is_not_told_to_take_the_last_one(enter: Open, alice: User) -> None:
+    with transaction():
+        failed = {"user_id": alice.id, "state": "failed", "failure": "fault", "ended_at": datetime.now(UTC)}
+        db.session.execute(insert(DataExport), [failed] * exports.TRIES_A_DAY)
+    answer = enter(alice).submit("/account/export")
+    assert (answer.status_code, "has failed too often today" in answer.text) == (429, True)
+    assert "three files today" not in answer.text
 
 
 def test_a_failed_one_says_so_and_may_be_asked_for_again(

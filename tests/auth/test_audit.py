@@ -55,6 +55,20 @@ def test_a_ban_says_who_and_why(app: Flask, alice: User, letters: Callable[[str]
     assert opened.kind == "unbanned"
 
 
+def test_two_operators_close_an_account_once(
+    app: Flask, alice: User, letters: Callable[[str], list[dict[str, str]]]
+) -> None:
+    accounts.ban(alice, "operator:ada", "resold numbers")
+    since = db.session.scalar(select(User.banned_at))
+    accounts.ban(alice, "operator:ben", "fraud")
+    assert len(letters(alice.email)) == 1
+    assert db.session.scalar(select(User.banned_at)) == since
+    for operator in ("ada", "ben"):
+        accounts.unban(alice, f"operator:{operator}", "was a mistake")
+    assert [event.kind for event in audit.history(alice)] == ["unbanned", "banned"]
+    assert alice.banned_at is None
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -213,6 +213,19 @@ def test_asking_again_cancelling_and_a_new_password_kill_the_link(
     assert fresh(confirmed).email == confirmed.email
 
 
+def test_a_link_that_was_used_is_not_said_to_have_changed_nothing(
+    app: Flask, inside: Browser, confirmed: User, new: str, fresh: Fresh
+) -> None:
+    ask(inside, new)
+    link = link_in(run_jobs(app)[0])
+    inside.submit(link)
+    assert fresh(confirmed).email == new
+    for answer in (inside.get(link), inside.submit(link, page="/account")):
+        assert answer.status_code == 410
+        assert "It was used already" in answer.text and new in answer.text
+        assert "was not changed" not in answer.text and "what it was" not in answer.text
+
+
 def test_the_letter_comes_again_three_times_an_hour(app: Flask, inside: Browser, new: str) -> None:
     assert inside.submit("/account/email/resend", page="/account/email").status_code == 303
     assert run_jobs(app) == []

@@ -114,6 +114,23 @@ def test_confirming_exchanges_the_token(open_browser: Callable[[], Browser], app
         assert sessions.is_confirmed(db.session.scalars(select(Session).where(Session.user_id == user.id)).one())
 
 
+def test_an_answer_that_was_long_on_its_way_does_not_bring_the_old_token_back(
+    open_browser: Callable[[], Browser], user: User
+) -> None:
+    """Another tab's page was asked for before the token was exchanged, and its answer comes after that."""
+    browser, late = open_browser(), open_browser()
+    browser.log_in(user.email)
+    browser.get("/account")
+    before = browser.client.get_cookie("session")
+    assert before is not None
+    late.client.set_cookie("session", before.value)
+    browser.submit("/confirm", password="purple tuba river")
+    for answer in (late.get("/"), late.get("/account")):
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            browser.client.set_cookie("session", cookie.partition("session=")[2].partition(";")[0])
+    assert browser.sees_account()
+
+
 def test_a_new_browser_is_told_by_mail_and_a_known_one_is_not(
     open_browser: Callable[[], Browser], user: User, letters: Callable[[str], list[dict[str, str]]]
 ) -> None:

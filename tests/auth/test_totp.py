@@ -123,6 +123,20 @@ def test_the_code_that_set_the_app_up_and_any_that_let_in_are_used_up_and_so_are
         assert totp.accept(user, code_of(seed))
 
 
+@pytest.mark.parametrize("digits", ["٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹", "０１２３４５６７８９"])
+def test_a_code_may_be_typed_in_the_digits_of_ones_own_script(
+    browser: Browser, open_browser: Callable[[], Browser], user: User, clock: Clock, digits: str
+) -> None:
+    own = str.maketrans("0123456789", digits)
+    browser.log_in(user.email)
+    seed = shown_seed(browser)
+    assert browser.submit(f"{HUB}/totp", code=code_of(seed).translate(own)).status_code == 303
+    clock.shift(30)
+    other = open_browser()
+    assert other.submit(give_password(other, user), code=code_of(seed).translate(own)).status_code == 303
+    assert other.sees_account()
+
+
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "٠٠٠٠٠٠", "é", "\x00", "-1", "abcdef"])
 def test_what_is_no_code_is_refused(app: Flask, user: User, code: str) -> None:
     give_app(app, user)
