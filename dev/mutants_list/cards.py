@@ -18,7 +18,7 @@ MUTANTS: tuple[Mutant, ...] = (
     code("auto-one", "one automatic top-up is under way", "wallet/auto_topups.py",
          "if wish is None or _under_way(user_id) or ledger", "if wish is None or ledger", AUTO),
     code("auto-below", "nothing is charged at the threshold", "wallet/auto_topups.py",
-         "if wish is None or _under_way(user_id) or ledger.balance(user_id).available_minor >= wish.below_minor:", "if wish is None or _under_way(user_id):", AUTO, LOCKS),
+         "if wish is None or _under_way(user_id) or ledger.balance(user_id).spendable_minor >= wish.below_minor:", "if wish is None or _under_way(user_id):", AUTO, LOCKS),
     code("auto-limit", "the day's limit holds", "wallet/auto_topups.py",
          "count >= MOST_A_DAY or sum_minor + wish.amount_minor > wish.day_limit_minor:", "count >= MOST_A_DAY:", AUTO),
     code("auto-most", "so many a day, whatever the amounts", "wallet/auto_topups.py",

@@ -68,8 +68,8 @@ def _not_listed(top_up: TopUp) -> Iterator[Found]:
         yield _found("unknown_there", reference, currency, None, ours)
     elif payment.status != "success":
         reversals.note(reference, payment.status)
-        if reversals.explains_reversal(top_up):
-            return
+        if reversals.explains_reversal(top_up) or (payment.status == "reversed" and top_up.reversal_note):
+            return  # something of ours is why, or a person has said why on the top-up's page
         yield _found("reversed", reference, currency, 0, ours)
 
 

@@ -59,6 +59,8 @@ def owed() -> list[Owed]:
 
 
 def _compare_orders(adapter: Provider, orders: tuple[Order, ...]) -> Iterator[Found]:
+    # Looked at first: one that gets its answer from here on is among ours below.
+    under_way = _open_purchases(adapter.name)
     ours = {
         activation.provider_ref: activation
         for activation in db.session.scalars(
@@ -71,7 +73,6 @@ def _compare_orders(adapter: Provider, orders: tuple[Order, ...]) -> Iterator[Fo
         )
     }
     strays = set(db.session.scalars(select(StrayOrder.provider_ref).where(StrayOrder.provider_name == adapter.name)))
-    under_way = _open_purchases(adapter.name)
     for order in orders:
         activation = ours.get(order.provider_ref)
         if activation is None:

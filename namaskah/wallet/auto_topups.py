@@ -21,7 +21,7 @@ from namaskah.auth import account_locks, audit, policies
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
-from namaskah.wallet import auto_wishes, card_charges, cards, ledger, topups
+from namaskah.wallet import auto_wishes, card_charges, cards, ledger, promo_spending, topups
 from namaskah.wallet.card_models import AutoTopUp
 from namaskah.wallet.models import AUTO_UNDER_WAY, LedgerAccount, TopUp
 from namaskah.wallet.paystack import GatewayDown, GatewayRefused
@@ -109,7 +109,7 @@ def _begin(user_id: int) -> str | None:
         locked = select(AutoTopUp).where(AutoTopUp.user_id == user_id, AutoTopUp.is_on).with_for_update()
         wish = db.session.scalar(locked.execution_options(populate_existing=True))
         # First whether one is under way, then the balance: one that has ended since is in the balance by now.
-        if wish is None or _under_way(user_id) or ledger.balance(user_id).available_minor >= wish.below_minor:
+        if wish is None or _under_way(user_id) or ledger.balance(user_id).spendable_minor >= wish.below_minor:
             return None
         if hindrance := _hindrance(user, wish):
             auto_wishes.put_off(user_id, hindrance)
@@ -169,18 +169,19 @@ def _number_of(user_id: int) -> int:
 def _claim_due() -> int | None:
     """Take one customer whose wallet is below the threshold, and move the next turn on, so that no other worker takes
     it meanwhile. Looks at no wallets but those of customers who have it on."""
-    can_spend = and_(
+    gifts = promo_spending.unexpired_of(AutoTopUp.user_id, AutoTopUp.currency)
+    own_money = and_(
         LedgerAccount.user_id == AutoTopUp.user_id,
         LedgerAccount.kind == "user_available",
         LedgerAccount.currency == AutoTopUp.currency,
     )
     due = (
         select(AutoTopUp.user_id)
-        .outerjoin(LedgerAccount, can_spend)
+        .outerjoin(LedgerAccount, own_money)
         .where(
             AutoTopUp.is_on,
             AutoTopUp.due_at <= func.now(),
-            func.coalesce(LedgerAccount.balance, 0) < AutoTopUp.below_minor,
+            func.coalesce(LedgerAccount.balance, 0) + gifts < AutoTopUp.below_minor,
         )
         .order_by(AutoTopUp.due_at)
         .limit(1)

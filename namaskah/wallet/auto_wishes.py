@@ -8,14 +8,14 @@ from datetime import timedelta
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from namaskah import mail
 from namaskah.auth import audit
 from namaskah.auth.models import User
 from namaskah.db import db, require_transaction, transaction
 from namaskah.wallet.card_models import AutoTopUp
-from namaskah.wallet.models import TopUp
+from namaskah.wallet.models import AUTO_UNDER_WAY, TopUp
 
 CARD_REFUSED = "card_refused"  # our own word beside the gateway's: it will not charge this card at all
 NOT_OPENED = "not_opened"  # and: the gateway never heard of it, nothing was taken
@@ -97,6 +97,14 @@ def note_outcome(top_up: TopUp, before: str) -> None:
         reason = "refused"
     said = (top_up.gateway_message or "") if reason == "failed" else ""
     stop(top_up.user_id, reason, detail=said, top_up=top_up)
+
+
+def has_successor(top_up: TopUp) -> bool:
+    """Whether this automatic top-up was over, and another one of the same customer is under way."""
+    if top_up.origin != "auto" or top_up.state in UNDER_WAY:
+        return False
+    others = select(TopUp.id).where(TopUp.user_id == top_up.user_id, TopUp.id != top_up.id, text(AUTO_UNDER_WAY))
+    return db.session.scalar(others.limit(1)) is not None
 
 
 def _end(user_id: int, *where: Any, **values: str) -> bool:

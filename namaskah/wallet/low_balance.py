@@ -11,7 +11,7 @@ from sqlalchemy.sql import ColumnElement
 from namaskah import mail
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
-from namaskah.wallet import ledger
+from namaskah.wallet import ledger, promo_spending
 from namaskah.wallet.card_models import AutoTopUp, LowBalanceLetter
 from namaskah.wallet.models import LedgerAccount
 
@@ -34,7 +34,7 @@ def set_threshold(user_id: int, below_minor: int | None) -> None:
         values = {
             "below_minor": below_minor,
             "currency": current_app.config["WALLET_CURRENCY"],
-            "is_told": ledger.balance(user_id).available_minor < below_minor,
+            "is_told": ledger.balance(user_id).spendable_minor < below_minor,
         }
         insert = pg_insert(LowBalanceLetter).values(user_id=user_id, **values)
         db.session.execute(insert.on_conflict_do_update(index_elements=["user_id"], set_=values))
@@ -51,7 +51,7 @@ def tell_due(limit: int = 50) -> int:
 
 def _tell_one() -> bool:
     """One row whose mark is no longer true. Mark and letter are one transaction."""
-    can_spend = func.coalesce(LedgerAccount.balance, 0)
+    can_spend = _can_spend()
     is_low = can_spend < LowBalanceLetter.below_minor
     wrong = or_(and_(LowBalanceLetter.is_told, ~is_low), and_(~LowBalanceLetter.is_told, is_low, ~_is_taken_care_of()))
     wanted = (
@@ -82,11 +82,17 @@ def _tell_one() -> bool:
     return True
 
 
+def _can_spend() -> ColumnElement[int]:
+    """Own money, and gifts that have not run out: purchases take both."""
+    gifts = promo_spending.unexpired_of(LowBalanceLetter.user_id, LowBalanceLetter.currency)
+    return func.coalesce(LedgerAccount.balance, 0) + gifts
+
+
 def _is_taken_care_of() -> ColumnElement[bool]:
     on = select(AutoTopUp.user_id).where(
         AutoTopUp.user_id == LowBalanceLetter.user_id,
         AutoTopUp.is_on,
         AutoTopUp.waits_for.not_in(NO_HELP),
-        func.coalesce(LedgerAccount.balance, 0) < AutoTopUp.below_minor,
+        _can_spend() < AutoTopUp.below_minor,
     )
     return on.correlate(LowBalanceLetter, LedgerAccount).exists()

@@ -21,7 +21,6 @@ from namaskah.wallet.promo_models import PromoGrant
 
 LONGEST_DAYS = 730
 REMIND_BEFORE = timedelta(days=3)
-WORTH_A_LETTER = 10_000  # minor units
 AT_ONCE = 50
 
 
@@ -140,11 +139,16 @@ def expire_due() -> int:
     return AT_ONCE
 
 
+def worth_a_letter() -> int:
+    """Of how much, in minor units, a customer is reminded: a fifth of the smallest top-up, whatever the currency."""
+    return int(current_app.config["TOP_UP_MIN_MINOR"]) // 5
+
+
 def remind_due() -> int:
     """Worker: one letter for each gift that is about to run out with something worth it left; returns how many."""
     soon = (
         PromoGrant.expires_at.between(func.now(), func.now() + REMIND_BEFORE),
-        PromoGrant.left_minor >= WORTH_A_LETTER,
+        PromoGrant.left_minor >= worth_a_letter(),
         PromoGrant.reminded_at.is_(None),
         # Who got it for two days knows.
         PromoGrant.expires_at - PromoGrant.created_at > REMIND_BEFORE + timedelta(days=1),

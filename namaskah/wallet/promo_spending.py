@@ -6,6 +6,7 @@ Locks: a customer's gifts in order of their ids, before any account.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, select
 
@@ -23,6 +24,12 @@ def unexpired(user_id: int, currency: str) -> tuple[int, datetime | None]:
     left = func.coalesce(func.sum(PromoGrant.left_minor), 0)
     row = db.session.execute(select(left, func.min(PromoGrant.expires_at)).where(*_usable(user_id, currency))).one()
     return int(row[0]), row[1]
+
+
+def unexpired_of(user_id: Any, currency: Any) -> ColumnElement[int]:
+    """The same amount inside a query, of the customer and the currency in two columns of it."""
+    left = select(func.coalesce(func.sum(PromoGrant.left_minor), 0)).where(*_usable(user_id, currency))
+    return left.correlate_except(PromoGrant).scalar_subquery()
 
 
 def take(user_id: int, currency: str, reference: str, most_minor: int) -> int:
@@ -83,7 +90,7 @@ def give_anew(user_id: int, reference: str) -> int:
     return given
 
 
-def _usable(user_id: int, currency: str) -> tuple[ColumnElement[bool], ...]:
+def _usable(user_id: Any, currency: Any) -> tuple[ColumnElement[bool], ...]:
     return (
         PromoGrant.user_id == user_id,
         PromoGrant.currency == currency,

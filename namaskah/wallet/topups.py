@@ -3,8 +3,8 @@
     opened ──► paid                      verified: amount, currency and mode are what we asked for
        ├─────► pending ──► paid | …      the payer's bank is still at it
        ├─────► failed, abandoned ──► …   so far; the payer may still pay on the same checkout
-       ├─────► mismatch ──► paid, closed paid, but not what we asked for, or its payer has deleted the account: a
-       │                                 person decides (mismatches.py)
+       ├─────► mismatch ──► paid, closed paid, but not what we asked for, or for an account that was deleted since:
+       │                                 a person decides (mismatches.py)
        └─────► expired                   nothing for 72 hours; a payment confirmed later is still credited
 
 The return page, the webhook and the sweep all call `settle()`. It asks the gateway outside any transaction and then
@@ -77,6 +77,12 @@ class UnknownTopUp(SubjectUnknown):
 
 class KeyUsed(UserError):
     """The form's one-time key belongs to another top-up."""
+
+    status = 409
+
+
+class AccountGone(UserError):
+    """The payer's account was deleted meanwhile: nobody could spend the money there, and nobody would hear of it."""
 
     status = 409
 
@@ -308,6 +314,9 @@ def _is_unheard(top_up: TopUp, now: datetime) -> bool:
 def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
     if top_up.state == "mismatch" and payment.status not in ("success", "reversed"):
         return  # an older answer that was long on its way: it must not hide from a person what has been paid
+    is_on_its_way = payment.status != "success" and STATES.get(payment.status, "pending") == "pending"
+    if is_on_its_way and auto_wishes.has_successor(top_up):
+        return  # given up, and heard of so late that another one is under way: one at a time is; asked again later
     top_up.gateway_status, top_up.channel = payment.status, payment.channel
     top_up.gateway_message = payment.gateway_response
     if payment.status != "success":
@@ -319,15 +328,16 @@ def _note(top_up: TopUp, payment: Payment, domain: str, now: datetime) -> None:
             top_up.state = "abandoned"
         return
     difference = _difference(top_up, payment, domain)
-    # A deletion takes the same lock: it comes first, or finds the money in the wallet.
-    is_ownerless = account_locks.lock(top_up.user_id).deleted_at is not None
-    if difference is None and not is_ownerless:
-        credit(top_up, payment, now)
-        return
     told = (
         f"paid {payment.amount_minor} {payment.currency} in {payment.domain} mode,"
         f" asked {top_up.asked_minor} {top_up.currency} in {domain} mode"
-    ) + (", and the account is deleted" if is_ownerless else "")
+    )
+    if difference is None:
+        try:
+            credit(top_up, payment, now)
+            return
+        except AccountGone:
+            told = f"the account is deleted, {told}"
     if top_up.state != "mismatch":
         log.error("top-up %s needs a person: %s, %s", top_up.reference, difference or "nobody's", told)
     top_up.state, top_up.difference, top_up.gateway_message, top_up.check_at = "mismatch", difference, told, None
@@ -355,11 +365,14 @@ def credit(top_up: TopUp, payment: Payment, now: datetime) -> None:
 
     The customer has what was chosen, less what is owed after a dispute. What was paid on top for the gateway's fee
     meets, in our books, the fee that the gateway says it took: the difference is the house's, either way.
+    Raises AccountGone, with nothing done.
     """
     require_transaction()
     fees, reference = payment.fees_minor or 0, f"top_up:{top_up.reference}"
     credited = payment.amount_minor - top_up.surcharge_minor
-    account_locks.lock(top_up.user_id)
+    # A deletion takes the same lock.
+    if account_locks.lock(top_up.user_id).deleted_at is not None:
+        raise AccountGone(_("The account is deleted: nothing was credited. Send the money back at Paystack."))
     ledger.top_up(top_up.user_id, reference, credited, fees)
     if top_up.surcharge_minor:
         ledger.surcharge(reference, top_up.surcharge_minor)

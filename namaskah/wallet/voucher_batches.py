@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -94,7 +94,8 @@ def take_codes(batch_id: int, actor: str) -> str:
         batch.sealed_codes, batch.codes_gone_at = None, db.session.scalars(select(func.now())).one()
         audit.record("vouchers_taken", None, actor, batch=batch.id)
     amount = exact_money(batch.amount_minor, batch.currency)
-    until = batch.valid_until.date().isoformat()
+    # It ends as a day begins: people are told the last day on which a code gives anything.
+    until = (batch.valid_until - timedelta(microseconds=1)).astimezone(UTC).date().isoformat()
     lines = [(voucher_codes.shown(code), amount, batch.uses_each, until) for code in codes]
     return MARK + csv_lines([("code", "amount", "uses", "valid_until"), *lines])
 

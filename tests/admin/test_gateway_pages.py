@@ -192,6 +192,19 @@ def test_top_ups_are_paged_by_number(desk: FlaskClient, alice: User, monkeypatch
     assert seen == ["NK-5", "NK-4", "NK-3", "NK-2", "NK-1"]
 
 
+def test_what_was_paid_for_a_deleted_account_can_only_be_closed(
+    desk: FlaskClient, alice: User, counter: Counter
+) -> None:
+    opened = topups.open_top_up(alice, AMOUNT, secrets.token_hex(16))
+    counter.pay(opened.reference)
+    with transaction():
+        db.session.execute(text("UPDATE users SET deleted_at = now() WHERE id = :id"), {"id": alice.id})
+    assert topups.settle(opened.reference).state == "mismatch"
+    assert opened.reference in desk.get("/admin/top-ups?show=attention").text
+    page = desk.get(f"/admin/top-ups/{opened.reference}").text
+    assert "The account is deleted" in page and "/close" in page and "/accept" not in page
+
+
 def test_what_was_paid_is_accepted_from_its_page(desk: FlaskClient, differs: TopUp, alice: User) -> None:
     before = ledger.balance(alice.id).available_minor
     assert "1 payment differs" in desk.get("/admin/").text

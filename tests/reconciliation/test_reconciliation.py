@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text, update
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
-from namaskah.reconciliation import findings, runs
+from namaskah.reconciliation import findings, runs, upstream
 from namaskah.reconciliation.models import Difference, Reconciliation
 from namaskah.sandbox import Sandbox
 from namaskah.wallet import disputes, ledger, paystack, refund_asking, refunds, reversals, topups
@@ -120,6 +120,14 @@ def test_a_payment_that_went_back_is_marked_and_no_difference_when_we_know_why(
     assert compare() == {("paystack", "reversed", back.reference)}
     assert topups.get_top_up(back.reference).reversed_at is not None
     monkeypatch.setattr(reversals, "explains_reversal", lambda _top_up: True)
+    assert compare() == set()
+
+
+def test_a_reversal_that_a_person_has_explained_is_asked_about_once(alice: User, counter: Counter) -> None:
+    back = topups.settle(paid(alice, counter).reference)
+    counter.becomes(back.reference, "reversed")
+    compare()
+    reversals.explain(back.reference, "user:7", "sent back by hand, booked by hand")
     assert compare() == set()
 
 
@@ -277,4 +285,22 @@ def test_a_payment_that_a_dispute_took_back_is_no_difference(alice: User, counte
     counter.world.disputes.decide(theirs, "lost")
     assert compare() == {("paystack", "reversed", top_up.reference)}
     disputes.refresh(str(theirs.id))
+    assert compare() == set()
+
+
+def test_a_purchase_whose_answer_comes_during_the_comparison_is_no_difference(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is under way as the provider is asked, and ours before its orders are compared."""
+    shop.only("fivesim")
+    bought = shop.buy(alice)
+    ref = bought.provider_ref
+    change("activations", "provider_ref = NULL, state = 'buying'", bought.id)
+    looked = upstream._open_purchases
+
+    def answered(name: str) -> bool:
+        change("activations", f"provider_ref = '{ref}', state = 'waiting'", bought.id)
+        return looked(name)
+
+    monkeypatch.setattr(upstream, "_open_purchases", answered)
     assert compare() == set()

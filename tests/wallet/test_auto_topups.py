@@ -16,7 +16,7 @@ from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.dispute_booking import set_aside
 from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import TopUp
-from tests.support import make_receipt
+from tests.support import give, make_receipt
 from tests.together import at_once
 
 from .carding import (
@@ -325,3 +325,38 @@ def test_amounts_that_do_not_fit_together_are_refused(
     with pytest.raises(cards.CardGone):
         switched_on(new_user(), card)
     assert auto_wishes.of_user(payer.id) is None
+
+
+def test_a_gift_that_can_be_spent_spares_the_card(low: User, counter: Counter) -> None:
+    give(low, AMOUNT)
+    assert (auto_topups.charge_due(), charged(counter)) == (0, 0)
+    with transaction():  # as if it had been claimed before the gift came
+        db.session.execute(text("UPDATE promo_grants SET expires_at = now() - interval '1 second'"))
+    assert (auto_topups.charge_due(), charged(counter)) == (1, 1)
+
+
+def test_a_gift_that_comes_after_the_claim_spares_the_card_too(low: User, counter: Counter) -> None:
+    give(low, AMOUNT)
+    auto_topups._take_turn(low.id)
+    assert (charged(counter), top_ups(low, "auto")) == (0, [])
+
+
+def test_a_late_word_on_one_given_up_waits_until_its_successor_is_over(
+    low: User, card: SavedCard, counter: Counter
+) -> None:
+    """The gateway hears of the first so late that the second is under way: one is, and the sweep goes on."""
+    references = []
+    for _ in range(2):
+        with transaction():
+            one, _new = topups.record(low.id, AMOUNT, secrets.token_hex(16), origin="auto", card_id=card.id)
+        references.append(one.reference)
+        if len(references) == 1:
+            topups.give_up(one.reference, auto_wishes.NOT_OPENED, "not heard of")
+    first, second = references
+    asked = {"reference": first, "email": low.email, "amount": AMOUNT, "currency": "NGN"}
+    counter.world.till.wait(counter.world.till.initialize(asked))
+    assert [topups.settle(first).state for _ in range(2)] == ["failed", "failed"]
+    assert topups.get_top_up(first).gateway_status == auto_wishes.NOT_OPENED  # it still counts for the day
+    counter.pay(first)
+    assert topups.settle(first).state == "paid"  # money is never left waiting
+    assert topups.get_top_up(second).state == "opened"

@@ -6,6 +6,7 @@ from sqlalchemy import text
 from namaskah.auth.models import User
 from namaskah.db import db, transaction
 from namaskah.wallet import auto_topups, ledger, low_balance
+from tests.support import give
 
 from .carding import BELOW, kept_card, letters, spend_to, switched_on, turn_up
 from .counter import Counter
@@ -82,3 +83,27 @@ def test_money_nobody_can_spend_does_not_count(told: User) -> None:
     with transaction():
         ledger.hold(told.id, "activation:1", 3 * BELOW - 1)
     assert low_balance.tell_due() == 1
+
+
+def test_a_gift_that_can_be_spent_counts_until_it_runs_out(told: User) -> None:
+    spend_to(told, 0)
+    gift = give(told, 2 * BELOW)
+    assert (low_balance.tell_due(), letters(told)) == (0, [])
+    with transaction():
+        db.session.execute(
+            text("UPDATE promo_grants SET expires_at = now() - interval '1 second' WHERE id = :id"), {"id": gift.id}
+        )
+    assert (low_balance.tell_due(), len(letters(told))) == (1, 1)
+
+
+def test_the_letter_names_what_can_be_spent_gifts_and_all(told: User) -> None:
+    spend_to(told, 2 * BELOW)
+    give(told, BELOW // 2)
+    low_balance.set_threshold(told.id, 3 * BELOW)
+    assert (low_balance.tell_due(), letters(told)) == (0, [])  # who has less already knows
+    low_balance.set_threshold(told.id, 2 * BELOW)
+    with transaction():
+        ledger.hold(told.id, "activation:99", BELOW)
+    give(told, BELOW // 4)
+    assert low_balance.tell_due() == 1
+    assert "₦1,750" in letters(told)[0]["subject"]

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from namaskah.auth.models import User
 from namaskah.db import db, transaction, violated
 from namaskah.wallet import ledger, promo, promo_spending
+from namaskah.wallet.currencies import CURRENCIES
 from namaskah.wallet.ledger import InsufficientFunds, UnknownHold
 from namaskah.wallet.models import LedgerTransaction
 from namaskah.wallet.promo_models import PromoGrant, PromoPart
@@ -239,7 +240,7 @@ def test_running_out_and_a_purchase_at_the_same_moment(app: Flask, payer: User) 
 
 
 def test_one_letter_goes_out_before_a_gift_with_something_left_runs_out(app: Flask, payer: User) -> None:
-    worth, small, far = give(payer, 50_000), give(payer, promo.WORTH_A_LETTER - 1), give(payer, 50_000, days=40)
+    worth, small, far = give(payer, 50_000), give(payer, promo.worth_a_letter() - 1), give(payer, 50_000, days=40)
     short = give(payer, 50_000, days=2)  # known to be short from the beginning
     with transaction():
         db.session.execute(
@@ -253,6 +254,13 @@ def test_one_letter_goes_out_before_a_gift_with_something_left_runs_out(app: Fla
     [letter] = db.session.scalars(text("SELECT args FROM procrastinate_jobs WHERE task_name = 'send_mail'"))
     assert letter["subject"] == "Your gift of ₦500 ends soon"
     assert "₦500 is left" in letter["text"]
+
+
+def test_what_is_worth_a_letter_suits_the_currency(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand kobo are little, ten thousand cents are more than most gifts."""
+    assert promo.worth_a_letter() == 10_000
+    monkeypatch.setitem(app.config, "TOP_UP_MIN_MINOR", CURRENCIES["USD"].top_up_min_minor)
+    assert promo.worth_a_letter() == 40
 
 
 NOT_BOOKED = "promo_left_is_in_the_ledger"

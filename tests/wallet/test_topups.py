@@ -385,3 +385,17 @@ def test_postgresql_refuses(opened: TopUp, statement: str, constraint: str) -> N
     with pytest.raises(DBAPIError) as refused, transaction():
         db.session.execute(text(statement), {"id": opened.id})
     assert violated(refused.value) == constraint  # type: ignore[arg-type]
+
+
+def test_a_payment_for_an_account_that_was_deleted_meanwhile_waits_for_a_person(
+    opened: TopUp, payer: User, counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody could spend it there, and nobody would hear of it: an operator sends it back at the gateway."""
+    with transaction():
+        db.session.execute(text("UPDATE users SET deleted_at = now() WHERE id = :id"), {"id": payer.id})
+    counter.pay(opened.reference)
+    settled = topups.settle(opened.reference)
+    assert (settled.state, settled.difference, available(payer)) == ("mismatch", None, 0)
+    assert "the account is deleted" in (settled.gateway_message or "")
+    assert "needs a person" in caplog.text
+    assert topups.settle(opened.reference).state == "mismatch"

@@ -168,10 +168,11 @@ def test_revoking_and_using_at_once_leaves_one_truth(app: Flask, payer: User) ->
 
 
 def test_codes_are_downloaded_once_and_work(payer: User) -> None:
-    batch, codes = make_vouchers(codes=3)
+    batch, codes = make_vouchers(codes=3, valid_until=datetime(2100, 3, 1, tzinfo=UTC))
     file = voucher_batches.take_codes(batch.id, "user:1")
     head, *rows = csv.reader(io.StringIO(file.removeprefix("\ufeff")))
     assert head == ["code", "amount", "uses", "valid_until"]
+    assert {row[3] for row in rows} == {"2100-02-28"}  # the last day on which they give anything
     assert [row[0] for row in rows] == [voucher_codes.shown(code) for code in codes]
     assert all(re.fullmatch("([0-9A-Z]{4}-){3}[0-9A-Z]{4}", row[0]) and row[1] == "₦500.00" for row in rows)
     with pytest.raises(UserError) as gone:
