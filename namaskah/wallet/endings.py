@@ -94,7 +94,7 @@ def what_differs(top_up: TopUp) -> Markup:
         "wrong_currency": _l("%(paid)s was paid, in another currency than the %(asked)s asked for."),
         "wrong_mode": _l("%(paid)s was paid in another mode of Paystack’s, test or real, than ours."),
         "other_wallet": _l("%(paid)s was paid, and wallets are in another currency by now."),
-    }.get(top_up.difference or "", _l("The amount or the currency differs."))
+    }.get(top_up.difference or "", _l("The amount or the currency differs, or the account was deleted meanwhile."))
     return filled(str(said), paid=_seen(top_up), asked=money(top_up.asked_minor))
 
 

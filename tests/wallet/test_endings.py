@@ -147,7 +147,7 @@ def test_a_mismatch_from_before_its_difference_was_kept_is_still_readable(browse
     with transaction():
         db.session.execute(text("UPDATE top_ups SET state = 'mismatch' WHERE id = :id"), {"id": opened.id})
     own, _listed = pages(browser, opened.reference)
-    assert "The amount or the currency differs." in own and "None" not in own
+    assert "The amount or the currency differs, or" in own and "None" not in own
 
 
 def test_what_a_person_decided_is_read_too(
