@@ -46,7 +46,7 @@ GOOD = {
     "SELLER_ADDRESS": "1 Marina; Lagos",
     "METRICS_FROM": "10.0.0.0/8",
     "BACKUP_STORE": "/var/backups/namaskah",
-    "BACKUP_RECIPIENTS": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+    "BACKUP_RECIPIENTS": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",  # pragma: allowlist secret
 }
 
 
