@@ -8,6 +8,7 @@ Amounts are integers in the currency's hundredth (kobo, cent), whatever the curr
 import hashlib
 import hmac
 import json
+import logging
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from namaskah import http
+
+log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 8.0
 PAGE = 100
@@ -165,8 +168,11 @@ class Paystack:
         if not isinstance(rows, list):
             raise GatewayDown("list: no data")
         following = meta.get("next") if isinstance(meta, dict) else None
+        payments = [payment for row in rows if (payment := _parse_row(row)) is not None]
+        if rows and not payments:
+            raise GatewayDown("list: no row of it can be read")
         # At the end it may be the word "null".
-        return [parse_payment(row) for row in rows], str(following) if following not in (None, "", "null") else None
+        return payments, str(following) if following not in (None, "", "null") else None
 
     def signature_matches(self, raw_body: bytes, header: str | None) -> bool:
         """Whether `x-paystack-signature` is the lower-case hex HMAC-SHA512 of these very bytes under the secret key."""
@@ -237,6 +243,16 @@ def parse_payment(data: object) -> Payment:
         email=text(_object(data.get("customer")).get("email"), 254),
         authorization=_object(data.get("authorization")),
     )
+
+
+def _parse_row(row: object) -> Payment | None:
+    """A row of a list; None for one that cannot be read, which must not hide all that is listed beside it."""
+    try:
+        return parse_payment(row)
+    except GatewayDown as error:
+        reference = text(_object(row).get("reference"), 100)
+        log.error("payment %s cannot be read in the gateway's list: %s", reference, error)
+        return None
 
 
 def _object(value: object) -> dict[str, Any]:

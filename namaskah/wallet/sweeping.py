@@ -21,6 +21,7 @@ from namaskah.wallet.paystack import GatewayDown, GatewayRefused, Payment
 log = logging.getLogger(__name__)
 
 PAID_GAP = timedelta(minutes=3)
+MOST_UNCONFIRMED = 3  # in a turn: one that is refused each time holds up no other, a gateway that is away is left alone
 REVERSED_GAP = timedelta(minutes=30)
 # Banks take payments back for about this long.
 REVERSED_FOR = timedelta(days=120)
@@ -35,15 +36,17 @@ def find_paid_due() -> int:
     since = _oldest_open() if current_app.config["PAYSTACK_SECRET_KEY"] else None
     if since is None or not _claim("paid", PAID_GAP):
         return 0
-    paystack, found = topups.gateway(), 0
+    paystack, found, unconfirmed = topups.gateway(), 0, 0
     for payments in _pages("paid", lambda page: paystack.list_paid(since, page)):
         for reference in _ours(payments, TopUp.check_at.is_not(None)):
             try:
                 topups.settle(reference)
+                found += 1
             except (GatewayDown, GatewayRefused) as error:
                 log.warning("top-up %s: paid by the gateway's list, and not confirmed (%s)", reference, error)
+                unconfirmed += 1
+            if unconfirmed == MOST_UNCONFIRMED:
                 return found
-            found += 1
     return found
 
 

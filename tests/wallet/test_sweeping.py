@@ -27,6 +27,11 @@ def opened(payer: User, counter: Counter) -> TopUp:
     return topups.open_top_up(payer, AMOUNT, secrets.token_hex(16))
 
 
+@pytest.fixture
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paystack, "PAGE", 2)
+
+
 def look_again() -> None:
     """As if the lists were due once more."""
     with transaction():
@@ -90,10 +95,8 @@ def test_nothing_is_asked_when_nothing_is_open_or_there_is_nobody_to_ask(
     assert counter.calls("list") == 0
 
 
-def test_every_page_is_read_and_a_stranger_does_no_harm(
-    payer: User, counter: Counter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paystack, "PAGE", 2)
+@pytest.mark.usefixtures("short_pages")
+def test_every_page_is_read_and_a_stranger_does_no_harm(payer: User, counter: Counter) -> None:
     references = [topups.open_top_up(payer, AMOUNT, secrets.token_hex(16)).reference for _ in range(5)]
     for reference in references:
         counter.pay(reference)
@@ -113,6 +116,40 @@ def test_a_list_that_cannot_be_read_or_a_word_that_is_not_confirmed_waits_for_th
         look_again()
     assert sweeping.find_paid_due() == 1
     assert ledger.balance(payer.id).available_minor == AMOUNT
+
+
+@pytest.mark.usefixtures("short_pages")
+@pytest.mark.parametrize("of_a_stranger", [True, False])
+def test_one_payment_that_cannot_be_read_holds_up_no_other(
+    payer: User, counter: Counter, caplog: pytest.LogCaptureFixture, of_a_stranger: bool
+) -> None:
+    references = [topups.open_top_up(payer, AMOUNT, secrets.token_hex(16)).reference for _ in range(5)]
+    for reference in references:
+        counter.pay(reference)
+    if of_a_stranger:
+        with transaction():
+            change = text("UPDATE top_ups SET reference = 'NK-x' WHERE reference = :ref")
+            db.session.execute(change, {"ref": references[4]})
+    counter.transaction(references[4]).currency = ""
+    for _ in range(2):
+        look_again()
+        sweeping.find_paid_due()
+    assert ledger.balance(payer.id).available_minor == 4 * AMOUNT
+    assert f"payment {references[4]} cannot be read" in caplog.text
+
+
+def test_payments_that_are_not_confirmed_hold_up_no_other(payer: User, counter: Counter) -> None:
+    """Neither one that is refused each time, nor a gateway that stumbles; one that is away is left alone."""
+    references = [topups.open_top_up(payer, AMOUNT, secrets.token_hex(16)).reference for _ in range(6)]
+    for reference in references:
+        counter.pay(reference)
+    counter.breaks("verify", "error_500", times=2)
+    assert sweeping.find_paid_due() == 4
+    look_again()
+    counter.breaks("verify", "error_500", times=9)
+    asked = counter.calls("verify")
+    assert sweeping.find_paid_due() == 0
+    assert counter.calls("verify") - asked <= sweeping.MOST_UNCONFIRMED
 
 
 def test_what_was_paid_otherwise_waits_for_a_person_and_is_not_asked_about_again(
