@@ -21,7 +21,7 @@ from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
 from namaskah import crashes, jobs, mail, postgres, tracing
-from namaskah.account import exports
+from namaskah.account import deletion, exports
 from namaskah.auth import accounts, credentials, email_changes
 from namaskah.backups import alarms, drills, schedule, tombstones
 from namaskah.db import db
@@ -88,6 +88,7 @@ SCHEDULE = (
     Every(60, invoices.issue_missing_due),
     Every(20, promo.expire_due),
     Every(600, promo.remind_due),
+    Every(600, deletion.take_leftovers_due),
     Every(600, house.take_snapshots_due),
     Every(15, housekeeping.tidy_due),  # whatever is erased by itself: housekeeping/registry.py
     Every(600, runs.start_due),

@@ -354,6 +354,9 @@ def test_what_stands_in_the_way_of_its_owner_does_not_stand_in_the_way_of_a_rest
     assert (fresh(alice).email, balance(alice)) == (f"deleted-{alice.id}@deleted.invalid", 0)
     closing.cancel(life.shop.fresh(waiting))
     assert life.shop.fresh(waiting).state == "cancelled", "its money goes the way it always goes"
+    assert balance(alice) == waiting.price_minor
+    assert [deletion.take_leftovers_due() for _ in range(2)] == [1, 0]
+    assert balance(alice) == 0, "and then to the house: nobody can spend it there"
 
 
 def test_somebody_who_got_the_number_anew_is_not_deleted(app: Flask, alice: User) -> None:

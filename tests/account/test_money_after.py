@@ -8,15 +8,17 @@ from sqlalchemy import func, select
 
 from namaskah.account import deletion
 from namaskah.auth.models import User
-from namaskah.db import db
+from namaskah.db import db, transaction
+from namaskah.numbers import closing
 from namaskah.sandbox import Sandbox
-from namaskah.wallet import mismatches, top_up_lists, topups
+from namaskah.wallet import ledger, mismatches, promo, top_up_lists, topups
 from namaskah.wallet.card_models import SavedCard
 from namaskah.wallet.models import LedgerAccount, LedgerEntry
+from tests.account import life
 from tests.account.test_deletion import balance
 from tests.support import log_in, make_user
 from tests.together import at_once
-from tests.wallet.bank import Bank, books, heard, paid_top_up
+from tests.wallet.bank import Bank, books, heard, paid_top_up, spend
 from tests.wallet.carding import AMOUNT
 from tests.wallet.counter import Counter
 
@@ -79,3 +81,39 @@ def test_what_is_won_after_the_account_was_deleted_is_the_houses(app: Flask, cou
     assert books(payer) == {}
     promo = select(LedgerAccount.id).filter_by(kind="promo").scalar_subquery()
     assert db.session.scalar(select(func.sum(LedgerEntry.amount)).where(LedgerEntry.account_id == promo)) == AMOUNT
+
+
+def came(user: User, amount_minor: int) -> None:
+    with transaction():
+        ledger.adjust(user.id, f"late:{amount_minor}", amount_minor, "test", "came late")
+
+
+def test_what_comes_into_a_deleted_account_again_and_again_goes_to_the_house(app: Flask, alice: User) -> None:
+    deletion.delete(alice, balance(alice))
+    for amount in (700, 300):
+        came(alice, amount)
+        assert deletion.take_leftovers_due() == 1
+        assert books(alice) == {}
+    assert deletion.take_leftovers_due() == 0
+
+
+def test_a_gift_that_comes_back_to_a_deleted_account_is_taken_back(app: Flask, alice: User) -> None:
+    life.shop.only("fivesim")
+    promo.give(alice.email, 500, 30, "sorry", secrets.token_hex(16), "operator")
+    waiting = life.shop.buy(alice)
+    assert deletion.reapply([deletion.Tombstone(alice.id)], "operator") == [alice.id]
+    closing.cancel(life.shop.fresh(waiting))
+    assert books(alice) == {"available": waiting.price_minor - 500, "promo": 500}
+    assert deletion.take_leftovers_due() == 1
+    assert books(alice) == {}
+
+
+def test_a_debt_of_a_deleted_account_is_paid_before_the_house_has_anything(app: Flask, counter: Counter) -> None:
+    payer, bank = make_user("payer@example.com"), Bank(counter)
+    top_up = paid_top_up(payer, counter, AMOUNT)
+    spend(payer, 100_000)
+    heard(bank.opens(top_up))
+    assert deletion.reapply([deletion.Tombstone(payer.id)], "operator") == [payer.id]
+    came(payer, 130_000)
+    assert deletion.take_leftovers_due() == 1
+    assert books(payer) == {"disputed": AMOUNT}
