@@ -16,7 +16,7 @@ MUTANTS: tuple[Mutant, ...] = (
     code("note-won", "what was won in the end is back on the receipt", "wallet/disputes.py",
          "        book_out(dispute)\n    notes.issue(", "        book_out(dispute)\n        notes.issue(", BOTH),
     code("note-bounds", "a receipt loses no more than was paid", "wallet/notes.py",
-         "return min(top_up.paid_minor or 0, int(db.session.scalar(gone) or 0) + lost)", "return int(db.session.scalar(gone) or 0) + lost", BOTH),
+         "return min(top_up.paid_minor or 0, refund_reading.processed_minor(top_up) + lost)", "return refund_reading.processed_minor(top_up) + lost", BOTH),
     code("dispute-lock", "a dispute is booked under its top-up's lock", "wallet/disputes.py",
          "select(TopUp).filter_by(id=top_up.id).with_for_update().execution_options", "select(TopUp).filter_by(id=top_up.id).execution_options", LOCKS),
     code("dispute-owner", "a dispute and a purchase are one after the other", "wallet/disputes.py",

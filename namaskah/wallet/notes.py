@@ -4,10 +4,9 @@ or was decided otherwise since."""
 from sqlalchemy import case, func, select
 
 from namaskah.db import db, require_transaction
-from namaskah.wallet import invoices
+from namaskah.wallet import invoices, refund_reading
 from namaskah.wallet.dispute_models import Dispute
 from namaskah.wallet.models import Invoice, TopUp
-from namaskah.wallet.refund_models import GatewayRefund
 
 
 def issue(top_up: TopUp, reference: str, most_minor: int) -> Invoice | None:
@@ -31,9 +30,6 @@ def _back_minor(top_up: TopUp) -> int:
     """How much of a top-up its payer has back, in minor units: refunds that were paid out and stayed so, disputes that
     were lost. One that was lost and is open again counts as far as its notes do: the gateway still has the money, and
     what the papers say of it stands until it is decided anew."""
-    gone = select(func.coalesce(func.sum(GatewayRefund.amount_minor), 0)).where(
-        GatewayRefund.top_up_id == top_up.id, GatewayRefund.state == "processed", GatewayRefund.returned_at.is_(None)
-    )
     disputes = db.session.execute(
         select(Dispute.gateway_id, Dispute.outcome, Dispute.amount_minor)
         .where(Dispute.top_up_id == top_up.id, Dispute.outcome.is_distinct_from("won"))
@@ -43,7 +39,7 @@ def _back_minor(top_up: TopUp) -> int:
         amount if outcome == "lost" else min(amount, _noted_minor(top_up, gateway_id))
         for gateway_id, outcome, amount in disputes
     )
-    return min(top_up.paid_minor or 0, int(db.session.scalar(gone) or 0) + lost)
+    return min(top_up.paid_minor or 0, refund_reading.processed_minor(top_up) + lost)
 
 
 def _noted_minor(top_up: TopUp, gateway_id: str) -> int:

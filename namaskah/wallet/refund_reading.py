@@ -111,6 +111,6 @@ def gone_minor(refunds: Iterable[GatewayRefund]) -> int:
 
 
 def processed_minor(top_up: TopUp) -> int:
-    """How much of a top-up has gone back for good, by our books."""
-    query = select(func.sum(GatewayRefund.amount_minor)).filter_by(top_up_id=top_up.id, state="processed")
-    return int(db.session.scalar(query) or 0)
+    """How much of a top-up has gone back for good, by our books: not what came back to the wallet since."""
+    gone = {"top_up_id": top_up.id, "state": "processed", "returned_at": None}
+    return int(db.session.scalar(select(func.sum(GatewayRefund.amount_minor)).filter_by(**gone)) or 0)

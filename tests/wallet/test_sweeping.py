@@ -11,12 +11,13 @@ from namaskah import worker
 from namaskah.auth.models import AuditEvent, User
 from namaskah.db import db, transaction
 from namaskah.errors import UserError
-from namaskah.wallet import ledger, paystack, reversals, sweeping, topups
+from namaskah.wallet import ledger, paystack, refunds, reversals, sweeping, topups
 from namaskah.wallet.models import TopUp
 from tests.support import Control
 from tests.together import at_once
 
 from .counter import Counter
+from .refund_desk import becomes, sent
 from .test_topups import aged
 
 AMOUNT = 250_000
@@ -217,6 +218,15 @@ def test_what_we_can_explain_needs_nobody(
     monkeypatch.setattr(reversals, "explains_reversal", lambda _top_up: True)
     assert reversals.note(credited.reference, "reversed")
     assert reversals.unexplained() == [] and "sent the payment back" not in caplog.text
+
+
+def test_a_refund_that_came_back_explains_no_reversal(credited: TopUp, counter: Counter) -> None:
+    refund = becomes(counter, sent(credited, AMOUNT), "processed")
+    assert reversals.explains_reversal(credited)
+    becomes(counter, refund, "failed")
+    refunds.give_back(refund.reference, "user:7")
+    reversals.note(credited.reference, "reversed")
+    assert [each.reference for each in reversals.unexplained()] == [credited.reference]
 
 
 def test_a_gateway_that_takes_no_notice_of_the_filter_is_not_read_to_its_end(
