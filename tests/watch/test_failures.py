@@ -277,7 +277,8 @@ def test_a_database_that_is_killed_and_restarted(scene: Scene, record_property: 
         db.engine.dispose()
     started = time.monotonic()
     wait_until(lambda: scene.told("/health/ready")[0] == 200, 15, "requests to be welcome again")
-    assert scene.page("/wallet") and scene.money() == before, "nothing was bought twice, nothing is gone"
+    # The code that came meanwhile may be here already, and paid for with what was held.
+    assert scene.page("/wallet") and scene.money() in (before, (before[0], 0)), "nothing was bought twice or is gone"
     scene.shows_code(path, "604517", within=30)
     wait_until(scene.well, 60, "all to be well")
     record_property("told", f"all well {time.monotonic() - started:.1f} s after a killed database was back")
