@@ -36,7 +36,7 @@ MUTANTS: tuple[Mutant, ...] = (
     code("dispute-taken", "what is not there becomes a debt, no overdraft", "wallet/dispute_booking.py",
          "taken = min(debts.spendable_minor(dispute.user_id), amount_minor)", "taken = amount_minor", DISPUTES),
     code("dispute-won-paid", "won brings back what was paid of the debt", "wallet/dispute_booking.py",
-         "user_available=dispute.held_minor + dispute.debt_paid_minor,", "user_available=dispute.held_minor,", DISPUTES, DEBTS),
+         "dispute.held_minor + dispute.debt_paid_minor,", "dispute.held_minor,", DISPUTES, DEBTS),
     code("debt-paid-first", "a top-up pays what is owed", "wallet/topups.py",
          "    debts.pay(top_up.user_id)\n", "", DEBTS),
     code("debt-bounds", "no more is paid than is owed", "wallet/debts.py",

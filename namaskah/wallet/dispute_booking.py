@@ -24,12 +24,12 @@ def give_back(dispute: Dispute, note: str = "") -> None:
     if not dispute.amount_minor:
         return
     owed = dispute.debt_minor - dispute.debt_paid_minor - dispute.written_off_minor
-    lines = dict(  # noqa: C408 (by the names they are posted under)
-        user_available=dispute.held_minor + dispute.debt_paid_minor,
-        user_disputed=-dispute.amount_minor,
-        user_debt=owed,
-        promo=dispute.written_off_minor,
-    )
+    lines = {
+        "user_available": dispute.held_minor + dispute.debt_paid_minor,
+        "user_disputed": -dispute.amount_minor,
+        "user_debt": owed,
+        "promo": dispute.written_off_minor,
+    }
     if not dispute.is_open and db.session.get_one(User, dispute.user_id).deleted_at is not None:
         lines["promo"] += lines.pop("user_available")  # nobody can spend in a deleted account
     _post("dispute_won", dispute, note, **lines)

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from flask import current_app
-from sqlalchemy import case, func, insert, select
+from sqlalchemy import ColumnElement, case, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from namaskah.auth.models import User
@@ -65,13 +65,13 @@ def debit_note(top_up: TopUp, refund_reference: str, amount_minor: int) -> Invoi
     return _note(top_up, "debit_note", refund_reference, amount_minor)
 
 
-def taken_off_minor(top_up: TopUp) -> int:
-    """What the notes of a top-up take off its receipt, debit notes counted against credit notes, in minor units. Call
-    it with the top-up's row locked."""
+def taken_off_minor(top_up: TopUp, *which: ColumnElement[bool]) -> int:
+    """What the notes of a top-up, or `which` of them, take off its receipt, debit notes counted against credit notes,
+    in minor units. Call it with the top-up's row locked."""
     signed = case(
         (Invoice.kind == "credit_note", Invoice.total_minor), (Invoice.kind == "debit_note", -Invoice.total_minor)
     )
-    return int(db.session.scalar(select(func.coalesce(func.sum(signed), 0)).filter_by(top_up_id=top_up.id)) or 0)
+    return int(db.session.scalar(select(func.sum(signed)).where(Invoice.top_up_id == top_up.id, *which)) or 0)
 
 
 def included_tax(total_minor: int, rate: int) -> int:

@@ -1,7 +1,7 @@
 """Credit and debit notes: what a receipt's notes take off it is what its payer has back, whatever went back, came back
 or was decided otherwise since."""
 
-from sqlalchemy import case, func, select
+from sqlalchemy import select
 
 from namaskah.db import db, require_transaction
 from namaskah.wallet import invoices, refund_reading
@@ -44,7 +44,5 @@ def _back_minor(top_up: TopUp) -> int:
 
 def _noted_minor(top_up: TopUp, gateway_id: str) -> int:
     """What all rounds of a dispute have taken off the receipt so far."""
-    signed = case((Invoice.kind == "credit_note", Invoice.total_minor), else_=-Invoice.total_minor)
     rounds = Invoice.refund_reference.startswith(f"dispute:{gateway_id}.", autoescape=True)
-    noted = select(func.coalesce(func.sum(signed), 0)).where(Invoice.top_up_id == top_up.id, rounds)
-    return int(db.session.scalar(noted) or 0)
+    return invoices.taken_off_minor(top_up, rounds)

@@ -63,10 +63,11 @@ def today(day: date, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invoices, "_now", lambda: datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
 
 
-def credit(receipt: Invoice, reference: str, amount_minor: int) -> Invoice:
+def credit(receipt: Invoice, reference: str, amount_minor: int, issue: Any = invoices.credit_note) -> Invoice:
     with transaction():
         top_up = db.session.scalars(select(TopUp).filter_by(id=receipt.top_up_id).with_for_update()).one()
-        return invoices.credit_note(top_up, reference, amount_minor)
+        issued: Invoice = issue(top_up, reference, amount_minor)
+        return issued
 
 
 # ── A receipt for each payment ───────────────────────────────────────────────────────────────────────────────────────
@@ -278,9 +279,7 @@ def test_no_more_is_credited_than_was_paid(app: Flask, payer: User) -> None:
 
 
 def debit(receipt: Invoice, reference: str, amount_minor: int) -> Invoice:
-    with transaction():
-        top_up = db.session.scalars(select(TopUp).filter_by(id=receipt.top_up_id).with_for_update()).one()
-        return invoices.debit_note(top_up, reference, amount_minor)
+    return credit(receipt, reference, amount_minor, invoices.debit_note)
 
 
 @pytest.mark.usefixtures("taxed")
