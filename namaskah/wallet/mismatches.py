@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from namaskah import live
-from namaskah.auth import account_locks, audit
+from namaskah.auth import audit
 from namaskah.db import db, leave_database, transaction
 from namaskah.errors import UserError
 from namaskah.wallet import reversals, topups
@@ -104,9 +104,6 @@ def _creditable(top_up: TopUp, payment: Payment | None, seen_minor: int) -> Paym
         )
     if payment.amount_minor != seen_minor or payment.amount_minor <= 0:
         raise Undecidable(_("Paystack names another amount than this page did: nothing was credited. Look again."))
-    # Locked as the deletion locks it: looked at any earlier, it might be gone by the credit.
-    if account_locks.lock(top_up.user_id).deleted_at is not None:
-        raise Undecidable(_("The account is deleted: nothing was credited. Send the money back at Paystack."))
     return payment
 
 

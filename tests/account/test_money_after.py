@@ -44,7 +44,7 @@ def test_what_is_paid_after_the_account_is_gone_waits_for_a_person_and_no_card_i
     page = desk.get(f"/admin/top-ups/{opened.reference}").text
     assert "The account is deleted: nothing was credited." in page
     assert "Credit what was paid" not in page and "Close without credit" in page
-    with pytest.raises(mismatches.Undecidable, match="deleted"):
+    with pytest.raises(topups.AccountGone, match="deleted"):
         mismatches.accept(opened.reference, AMOUNT, "user:7", "x")
     assert mismatches.close(opened.reference, "user:7", "sent back at Paystack")
     assert (topups.settle(opened.reference).state, top_up_lists.mismatched()) == ("closed", 0)
